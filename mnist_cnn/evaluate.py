@@ -1,0 +1,69 @@
+"""Accuracy and calibration of a model on labelled frames."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ECE_BINS = 15
+WILSON_Z = 1.96
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model did on `n` frames. Rates and confidences lie in [0, 1]."""
+
+    accuracy: float
+    errors: int
+    n: int
+    interval: tuple[float, float]  # Wilson 95 % interval of the accuracy
+    per_class: dict[str, float]  # accuracy on the frames of each class
+    ece: float  # expected calibration error, 15 bins (Guo et al. 2017, arXiv 1706.04599)
+    loss: float  # mean cross-entropy
+    seconds: float
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, frames: Tensor, labels: Tensor, batch_size: int = 1000
+) -> Evaluation:
+    """Evaluate on `(N, 28, 28)` uint8 frames and `(N,)` int64 labels; the model's mode is kept."""
+    start = time.perf_counter()
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    logits = torch.cat([model(batch.to(device)).float().cpu() for batch in frames.split(batch_size)])
+    model.train(training)
+    confidence, answer = logits.softmax(1).max(1)
+    correct = answer == labels
+    return Evaluation(
+        accuracy=correct.float().mean().item(),
+        errors=int((~correct).sum()),
+        n=len(labels),
+        interval=wilson(int(correct.sum()), len(labels)),
+        per_class={
+            name: correct[labels == index].float().mean().item()
+            for index, name in enumerate(model.config.class_names)
+            if (labels == index).any()
+        },
+        ece=calibration_error(confidence, correct),
+        loss=F.cross_entropy(logits, labels).item(),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion (Wilson 1927)."""
+    rate, z2 = successes / n, WILSON_Z**2
+    centre = rate + z2 / (2 * n)
+    spread = WILSON_Z * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
+    return (centre - spread) / (1 + z2 / n), (centre + spread) / (1 + z2 / n)
+
+
+def calibration_error(confidence: Tensor, correct: Tensor) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins, weighted by their size."""
+    bins = (confidence * ECE_BINS).long().clamp(max=ECE_BINS - 1)
+    gap = torch.zeros(ECE_BINS).index_add(0, bins, confidence - correct.float())
+    return (gap.abs().sum() / len(confidence)).item()

@@ -1,0 +1,59 @@
+"""Reading pictures with a model: `predict` turns any picture into a `Prediction`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mnist_cnn.ink import find_ink, frame
+
+BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer for one picture."""
+
+    digit: int | None  # index of the class; None if there is nothing to read
+    confidence: float  # probability of `digit`, in [0, 1]; 0 if there is none
+    probs: np.ndarray  # (classes,) float32, sums to 1; all 0 if there is no digit
+    frame: np.ndarray  # (28, 28) uint8, what the network saw
+    reason: str | None = None  # why there is no digit
+
+
+def predict(model: nn.Module, images: Any) -> Prediction | list[Prediction]:
+    """Read one picture, or each of a list of pictures.
+
+    Args:
+        model: a network that takes `(B, 28, 28)` uint8 frames and returns logits.
+        images: whatever `mnist_cnn.ink.find_ink` takes, or a list of those.
+
+    Raises:
+        ValueError: a picture cannot be read; nothing is answered then.
+    """
+    if isinstance(images, list):
+        return read_frames(model, np.stack([frame(find_ink(image)) for image in images])) if images else []
+    return read_frames(model, frame(find_ink(images))[None])[0]
+
+
+@torch.inference_mode()
+def read_frames(model: nn.Module, frames: np.ndarray) -> list[Prediction]:
+    """Read `(B, 28, 28)` uint8 frames."""
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    logits = torch.cat(
+        [model(batch.to(device)).float() for batch in torch.from_numpy(frames).split(BATCH)]
+    )
+    model.train(training)
+    probs = logits.softmax(1).cpu().numpy()
+    return [_answer(p, f) for p, f in zip(probs, frames, strict=True)]
+
+
+def _answer(probs: np.ndarray, seen: np.ndarray) -> Prediction:
+    if not seen.any():
+        return Prediction(None, 0.0, np.zeros_like(probs), seen, "no ink: there is nothing drawn")
+    digit = int(probs.argmax())
+    return Prediction(digit, float(probs[digit]), probs, seen)
