@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -71,7 +72,9 @@ class Recipe:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.patience and not self.val_size:
-            raise ValueError("patience needs a validation split: set val_size as well, or patience 0")
+            raise ValueError(
+                "patience needs a validation split: set val_size as well, or patience 0"
+            )
 
 
 OPTIMIZERS = {
@@ -176,7 +179,9 @@ def split(run: Run, data_dir: str | Path) -> tuple[Tensor, Tensor, Tensor, Tenso
     """Training and validation frames and labels, both cut from the training set."""
     frames, labels = data.load(run.recipe.dataset, data_dir, train=True)
     if run.recipe.val_size >= len(frames):
-        raise ValueError(f"val_size {run.recipe.val_size} leaves none of {len(frames)} frames to train on")
+        raise ValueError(
+            f"val_size {run.recipe.val_size} leaves none of {len(frames)} frames to train on"
+        )
     order = torch.from_numpy(np.random.default_rng(run.seed).permutation(len(frames)))
     held_out, kept = order[: run.recipe.val_size], order[run.recipe.val_size :]
     drawn_frames, drawn_labels = strokes.draw_frames(run.recipe.drawn_digits, seed=run.seed)
@@ -311,7 +316,7 @@ def train(
     workers: int,
     checkpoint: dict[str, Any] | None = None,
 ) -> MnistCNN:
-    """Train from the start, or on from a checkpoint; writes checkpoints and, at the end, the run."""
+    """Train from the start or on from a checkpoint; writes checkpoints and, at the end, the run."""
     start, commit = time.perf_counter(), git_commit()
     frames, labels, val_frames, val_labels = split(run, data_dir)
     dataset = Batches(frames, labels, run.recipe.batch_size, run)
@@ -329,7 +334,9 @@ def train(
     )
     batches = iter(loader)
     total = run.recipe.epochs * dataset.steps
-    with tqdm(total=total, initial=training.epoch * dataset.steps, unit="step", disable=None) as bar:
+    with tqdm(
+        total=total, initial=training.epoch * dataset.steps, unit="step", disable=None
+    ) as bar:
         while training.epoch < run.recipe.epochs and not _is_stuck(training):
             bar.set_description(f"epoch {training.epoch + 1}/{run.recipe.epochs}")
             began = time.perf_counter()
@@ -348,6 +355,7 @@ def train(
         model = MnistCNN.from_pretrained(out / "checkpoints" / "best").to(device)
     model.report = {
         **dataclasses.asdict(run),
+        "command": command(run),
         "parameters": run.config.parameters(),
         "multiply_adds": run.config.multiply_adds(),
         "training_frames": len(frames),
@@ -382,7 +390,9 @@ def _is_stuck(training: Training) -> bool:
 
 
 def _line(record: dict[str, float]) -> str:
-    text = f"epoch {record['epoch']:3}  loss {record['loss']:.4f}  accuracy {record['accuracy']:.2%}"
+    text = (
+        f"epoch {record['epoch']:3}  loss {record['loss']:.4f}  accuracy {record['accuracy']:.2%}"
+    )
     if "val_accuracy" in record:
         text += f"  val loss {record['val_loss']:.4f}  val accuracy {record['val_accuracy']:.2%}"
     return f"{text}  {record['seconds']:.1f} s"
@@ -399,6 +409,25 @@ def write_run(model: MnistCNN, out: Path, augmenter: Augmenter) -> None:
     plots.curves(model.report["history"], out / "curves.png")
     template = Path(__file__).with_name("model_card.md").read_text(encoding="utf-8")
     (out / "README.md").write_text(card.render(template, model.report), encoding="utf-8")
+
+
+def command(run: Run) -> str:
+    """The command line that repeats a run: its recipe, and the flags that differ from it."""
+    words = ["python train.py", f"--recipe {run.name}", f"--seed {run.seed}"]
+    for mine, usual in zip(
+        (run.recipe, run.config, run.augmentation), RECIPES[run.name], strict=True
+    ):
+        for field in dataclasses.fields(mine):
+            value = getattr(mine, field.name)
+            if value == getattr(usual, field.name):
+                continue
+            flag = field.name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                words.append(f"--{flag} {shlex.quote(text)}")
+    return " ".join(words)
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -523,7 +552,9 @@ def _run_of(args: argparse.Namespace) -> Run:
 def _resumed(folder: Path, args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
     file = folder / "checkpoints" / "last.pt"
     if not file.exists():
-        raise ValueError(f"nothing to resume: {file} does not exist (it is written after each epoch)")
+        raise ValueError(
+            f"nothing to resume: {file} does not exist (it is written after each epoch)"
+        )
     state = torch.load(file, weights_only=True)
     kept = state["run"]
     run = Run(
@@ -569,7 +600,9 @@ def _main(args: argparse.Namespace) -> int:
         print(f"\nstopped. Go on with: python train.py --resume {out}", file=sys.stderr)
         return 130
     test = model.report["test"]
-    print(f"test accuracy {test['accuracy']:.2%} ({test['errors']} errors in {test['n']:,}) → {out}")
+    print(
+        f"test accuracy {test['accuracy']:.2%} ({test['errors']} errors in {test['n']:,}) → {out}"
+    )
     if args.push_to_hub:
         print(f"published: {hub.push(out, args.push_to_hub)}")
     return 0

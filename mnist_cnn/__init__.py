@@ -1,0 +1,6 @@
+"""Reads handwritten digits: `load_model().predict("seven.png").digit`."""
+
+from mnist_cnn.model import FLAGSHIP, PRESETS, Config, MnistCNN, load_model
+from mnist_cnn.predict import Prediction
+
+__all__ = ["FLAGSHIP", "PRESETS", "Config", "MnistCNN", "Prediction", "load_model"]

@@ -1,4 +1,4 @@
-"""Augmentation: what a hand, a pen and a scanner may change about a digit without changing what it is."""
+"""Augmentation: what a hand, a pen and a scanner change about a digit that stays the same digit."""
 
 import json
 import os
@@ -91,7 +91,7 @@ class Augmenter:
         self.compose = augmentation.compose()
 
     def __call__(self, frames: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
-        """Augment `(N, 28, 28)` uint8 frames; `key` holds non-negative ints such as (seed, epoch)."""
+        """Augment `(N, 28, 28)` uint8 frames; `key` holds ints ≥ 0 such as (seed, epoch)."""
         if not self.compose.transforms:
             return frames
         self.compose.set_random_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))

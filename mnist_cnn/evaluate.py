@@ -34,7 +34,9 @@ def evaluate(
     start = time.perf_counter()
     training, device = model.training, next(model.parameters()).device
     model.eval()
-    logits = torch.cat([model(batch.to(device)).float().cpu() for batch in frames.split(batch_size)])
+    logits = torch.cat(
+        [model(batch.to(device)).float().cpu() for batch in frames.split(batch_size)]
+    )
     model.train(training)
     confidence, answer = logits.softmax(1).max(1)
     correct = answer == labels

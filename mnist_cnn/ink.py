@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# MNIST's geometry (LeCun et al. 1998): the digit's longer side is 20 pixels, its centre of mass lies
-# on pixel (14, 14) of a 28×28 frame.
+# MNIST's geometry (LeCun et al. 1998): the digit's longer side is 20 pixels, its centre of mass
+# lies on pixel (14, 14) of a 28×28 frame.
 SIDE = 28
 BOX = 20
 CENTRE = 14
@@ -38,15 +38,15 @@ def find_ink(image: Any) -> np.ndarray:
     """The ink of a picture, `(H, W)` float32 in [0, 1].
 
     The ground is the colour along the picture's border, and ink is how far a pixel's colour lies
-    from it, so black on white, white on black and red on blue are all the same ink. Where the border
-    is not of one colour (a photo), the ground is estimated around every pixel instead. Transparent
-    pixels are ground if they are the larger part or all opaque pixels have one colour.
+    from it, so black on white, white on black and red on blue are all the same ink. Where the
+    border is not of one colour (a photo), the ground is estimated around every pixel instead.
+    Transparent pixels are ground if they are the larger part or all opaque pixels have one colour.
 
     Args:
-        image: a file's path or bytes (PNG, JPEG, WebP, BMP, GIF; EXIF orientation applied, the first
-            frame of an animation), a PIL image of any mode, a numpy array `(H, W)`, `(H, W, 1)`,
-            `(H, W, 3)` or `(H, W, 4)` of bool, uint8, uint16 or float in [0, 1], the value of a
-            Gradio sketchpad, or `None` for nothing drawn.
+        image: a file's path or bytes (PNG, JPEG, WebP, BMP, GIF; EXIF orientation applied, the
+            first frame of an animation), a PIL image of any mode, a numpy array `(H, W)`,
+            `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)` of bool, uint8, uint16 or float in [0, 1], the
+            value of a Gradio sketchpad, or `None` for nothing drawn.
 
     Raises:
         ValueError: not readable as a picture, too large, or an array of another kind.
@@ -87,7 +87,7 @@ def _open(source: str | os.PathLike | bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise ValueError(f"{name}: not a picture; {', '.join(FORMATS)} are read") from error
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(_too_many(name, "its", MAX_PIXELS)) from error
     except (OSError, SyntaxError, EOFError, IndexError, TypeError, ArithmeticError) as error:
         # What Pillow's decoders raise on damaged files.
         raise ValueError(f"{name}: the picture is damaged: {error}") from error
@@ -97,10 +97,14 @@ def _open(source: str | os.PathLike | bytes) -> Image.Image:
 def _check_size(image: Image.Image, name: str) -> None:
     limit = MAX_JPEG_PIXELS if image.format == "JPEG" else MAX_PIXELS
     if image.width * image.height > limit:
-        raise ValueError(
-            f"{name}: {image.width}×{image.height} pixels are too many; "
-            f"at most {limit // 10**6} million are read. Reduce the picture first."
-        )
+        raise ValueError(_too_many(name, f"{image.width}×{image.height}", limit))
+
+
+def _too_many(name: str, size: str, limit: int) -> str:
+    return (
+        f"{name}: {size} pixels are too many; at most {limit // 10**6} million are read. "
+        "Reduce the picture first."
+    )
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
@@ -124,8 +128,8 @@ def _checked(array: Any) -> np.ndarray:
     """`(H, W, 1 | 3 | 4)` float32 in [0, 1], at most `WORK_SIDE` long."""
     if not isinstance(array, np.ndarray):
         raise ValueError(
-            f"cannot read a {type(array).__name__} as a picture: pass a path, bytes, a PIL image or a "
-            "numpy array; for several pictures a list of them"
+            f"cannot read a {type(array).__name__} as a picture: pass a path, bytes, a PIL image "
+            "or a numpy array; for several pictures a list of them"
         )
     shape = array.shape
     if array.ndim == 2:
@@ -192,7 +196,7 @@ def _picture_ink(pixels: np.ndarray) -> np.ndarray:
     if strongest < FAINTEST:
         return np.zeros(ink.shape, np.float32)
     # Full ink stays as it is, to the bit; faint ink (pencil, grey, yellow) is brought to full.
-    return ink if strongest > 0.9 else np.minimum(ink / strongest, 1)
+    return ink if strongest > 0.97 else np.minimum(ink / strongest, 1)
 
 
 def _edge(pixels: np.ndarray) -> np.ndarray:
@@ -213,7 +217,10 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     dark = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, kernel)  # the ground under dark ink
     light = cv2.morphologyEx(grey, cv2.MORPH_OPEN, kernel)  # the ground under light ink
     # Relative to the ground, so that ink in the shadow counts as much as ink in the light.
-    on_light, on_dark = 1 - grey / np.maximum(dark, 0.05), (grey - light) / np.maximum(1 - light, 0.05)
+    on_light, on_dark = (
+        1 - grey / np.maximum(dark, 0.05),
+        (grey - light) / np.maximum(1 - light, 0.05),
+    )
     ink = on_light if np.quantile(on_light, 0.98) >= np.quantile(on_dark, 0.98) else on_dark
     ink = cv2.GaussianBlur(np.clip(ink, 0, 1), (0, 0), 1)
     threshold, mask = cv2.threshold((ink * 255).astype(np.uint8), 0, 1, cv2.THRESH_OTSU)
@@ -296,7 +303,7 @@ def _with_usual_stroke(ink: np.ndarray) -> np.ndarray:
 
 
 def stroke_width(ink: np.ndarray) -> float:
-    """The mean width of a stroke, in pixels: a bar's mean distance to its edge is a quarter of it."""
+    """The mean stroke width in pixels: four times a bar's mean distance to its edge."""
     mask = np.pad((ink > 0.5).astype(np.uint8), 1)
     if not mask.any():
         return 1.0

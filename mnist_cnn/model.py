@@ -330,7 +330,7 @@ class MnistCNN(
         }
         try:
             with safe_open(file, framework="pt") as tensors:
-                # Names, shapes and dtypes come from the header: nothing is allocated before the check.
+                # Names, shapes and dtypes come from the header: no tensor is read before the check.
                 found = {key: tensors.get_slice(key) for key in tensors.keys()}  # noqa: SIM118
                 found = {k: (tuple(v.get_shape()), v.get_dtype()) for k, v in found.items()}
         except (SafetensorError, OSError) as error:
@@ -359,7 +359,7 @@ class MnistCNN(
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `config.json`, `model.safetensors` and, if there is one, `report.json`.
 
-        Every file is written under a temporary name first, so a full disk leaves the old ones whole.
+        Files are written under a temporary name first, so a full disk leaves the old ones whole.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -372,11 +372,10 @@ class MnistCNN(
                 text = json.dumps(self.report, indent=2, ensure_ascii=False) + "\n"
                 (new / "report.json").write_text(text, encoding="utf-8")
             for file in new.iterdir():
+                file.chmod(0o644)  # safetensors writes for the owner's eyes only
                 file.replace(folder / file.name)
 
-    def push_to_hub(
-        self, repo_id: str, *, private: bool = False, token: str | None = None
-    ) -> str:
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Save to a temporary folder and publish it in one commit; returns the commit's address."""
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
@@ -399,4 +398,8 @@ def load_model(source: str | Path | None = None, revision: str | None = None) ->
     Raises:
         ValueError, ConnectionError: as `MnistCNN.from_pretrained`.
     """
-    return MnistCNN.from_pretrained(BUNDLED if source is None else source, revision=revision)
+    if source is not None:
+        return MnistCNN.from_pretrained(source, revision=revision)
+    model = MnistCNN.from_pretrained(BUNDLED)
+    model.source = "bundled with mnist_cnn"
+    return model

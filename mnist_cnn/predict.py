@@ -22,6 +22,15 @@ class Prediction:
     frame: np.ndarray  # (28, 28) uint8, what the network saw
     reason: str | None = None  # why there is no digit
 
+    def to_dict(self) -> dict[str, Any]:
+        """Digit, confidence, probs and reason as JSON holds them."""
+        return {
+            "digit": self.digit,
+            "confidence": self.confidence,
+            "probs": self.probs.tolist(),
+            "reason": self.reason,
+        }
+
 
 def predict(model: nn.Module, images: Any) -> Prediction | list[Prediction]:
     """Read one picture, or each of a list of pictures.
@@ -34,7 +43,11 @@ def predict(model: nn.Module, images: Any) -> Prediction | list[Prediction]:
         ValueError: a picture cannot be read; nothing is answered then.
     """
     if isinstance(images, list):
-        return read_frames(model, np.stack([frame(find_ink(image)) for image in images])) if images else []
+        return (
+            read_frames(model, np.stack([frame(find_ink(image)) for image in images]))
+            if images
+            else []
+        )
     return read_frames(model, frame(find_ink(images))[None])[0]
 
 
@@ -54,6 +67,6 @@ def read_frames(model: nn.Module, frames: np.ndarray) -> list[Prediction]:
 
 def _answer(probs: np.ndarray, seen: np.ndarray) -> Prediction:
     if not seen.any():
-        return Prediction(None, 0.0, np.zeros_like(probs), seen, "no ink: there is nothing drawn")
+        return Prediction(None, 0.0, np.zeros_like(probs), seen, "no ink was found")
     digit = int(probs.argmax())
     return Prediction(digit, float(probs[digit]), probs, seen)

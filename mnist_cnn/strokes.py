@@ -1,4 +1,4 @@
-"""Digits drawn by the program as pen strokes, in the ways that people around the world write them."""
+"""Digits drawn by the program as pen strokes, as people around the world write them."""
 
 import cv2
 import numpy as np

@@ -1,0 +1,197 @@
+"""The web app: `python app.py [--model MODEL] [--port N] [--host H]`.
+
+Draw a digit or upload a picture; see the answer, the ten probabilities and what the network saw.
+"""
+
+import argparse
+import base64
+import io
+import os
+import sys
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+# Read when these packages are imported: no telemetry, no version check, no request to anyone.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+import gradio as gr
+from PIL import Image
+
+from mnist_cnn import MnistCNN, Prediction, load_model
+from mnist_cnn.sketchpad import png, sketchpad
+
+PORT = 7860
+CSS = """
+.gradio-container { width: 100%; max-width: 960px !important; margin: 0 auto !important; }
+.answer { display: grid; gap: 10px; grid-template-columns: auto 1fr; align-items: center; }
+.answer .digit { font-size: 88px; font-weight: 700; line-height: 1; min-width: 90px; text-align: center; }
+.answer .sure { font-size: 17px; margin: 0; }
+.answer .bars { grid-column: 1 / -1; list-style: none; margin: 0; padding: 0; }
+.answer .bars li { display: grid; grid-template-columns: 16px 1fr 62px; gap: 8px; align-items: center; }
+.answer .bars .bar { height: 14px; border-radius: 4px; background: var(--border-color-primary); }
+.answer .bars .fill { height: 100%; border-radius: 4px; background: var(--color-accent); }
+.answer .bars .share { text-align: right; font-variant-numeric: tabular-nums; }
+.answer figure { grid-column: 1 / -1; display: flex; gap: 12px; align-items: center; margin: 0; }
+.answer .frame { width: 112px; height: 112px; image-rendering: pixelated; border-radius: 6px; }
+"""  # noqa: E501
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        model, notice = load_weights(args.model)
+    except (ValueError, OSError) as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        return 1
+    try:
+        build(model, notice).launch(
+            server_name=args.host,
+            server_port=args.port,
+            css=CSS,
+            ssr_mode=False,  # it would need Node, and outlives Python
+            run_history=False,  # what people draw is not kept
+            enable_monitoring=False,
+            footer_links=["api"],
+        )
+    except OSError as error:
+        print(
+            f"app.py: cannot listen on port {args.port}: {error}. "
+            f"Another program may be using it; try --port {args.port + 1}.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(description="Draw a digit in the browser and have it read.")
+    result.add_argument(
+        "--model",
+        default=os.environ.get("MNIST_CNN_MODEL"),
+        help="folder, or Hub repo USER/NAME[@REVISION] (default: $MNIST_CNN_MODEL, else bundled)",
+    )
+    result.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME)")
+    result.add_argument(
+        "--port",
+        type=int,
+        default=int(os.environ.get("GRADIO_SERVER_PORT", PORT)),
+        help=f"port to listen on (default: $GRADIO_SERVER_PORT, else {PORT})",
+    )
+    return result
+
+
+def load_weights(source: str | None) -> tuple[MnistCNN, str]:
+    """The weights asked for, or the bundled ones and a notice if the Hub cannot be reached."""
+    try:
+        return load_model(source or None), ""
+    except ConnectionError as error:
+        print(f"app.py: {error} Serving the bundled weights.", file=sys.stderr)
+        return load_model(), f"{source} could not be reached, so the bundled weights are used."
+
+
+def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
+    """The page. Its handlers are plain functions of this module."""
+    names = model.config.class_names
+
+    def read_drawing(drawing: str | None) -> str:
+        return read(lambda: png(drawing), "Draw a digit: it is read after every stroke.")
+
+    def read_upload(path: str | None) -> str:
+        return read(lambda: path, "Choose a picture: it is read at once.")
+
+    def read(picture: Callable[[], bytes | str | None], invitation: str) -> str:
+        try:
+            image = picture()
+            prediction = model.predict(image)
+        except ValueError as error:
+            return answer_html(model.predict(None), names, without_folder(error))
+        return answer_html(prediction, names, invitation if image is None else "")
+
+    def predict(path: str | None) -> dict[str, Any]:
+        try:
+            return model.predict(path).to_dict()
+        except ValueError as error:
+            raise gr.Error(without_folder(error), print_exception=False) from error
+
+    with gr.Blocks(title="Handwritten digits", analytics_enabled=False) as page:
+        gr.Markdown("# Handwritten digits\nDraw one digit, or upload a picture of one.")
+        with gr.Tab("Draw"), gr.Row():
+            with gr.Column():
+                drawing = sketchpad()
+            with gr.Column():
+                answer = gr.HTML(read_drawing(None), apply_default_css=False)
+        with gr.Tab("Upload"), gr.Row():
+            with gr.Column():
+                upload = gr.Image(
+                    label="A picture of one digit",
+                    type="filepath",  # decoded by mnist_cnn.ink, like every other picture
+                    image_mode=None,
+                    sources=["upload", "clipboard", "webcam"],
+                )
+            with gr.Column():
+                upload_answer = gr.HTML(read_upload(None), apply_default_css=False)
+        gr.Markdown(weights_text(model, notice), elem_id="weights")
+
+        live = {"show_progress": "hidden", "api_visibility": "private"}
+        # "always_last": a stroke that ends while the one before is read is read next, not dropped.
+        drawing.input(read_drawing, drawing, answer, trigger_mode="always_last", **live)
+        upload.change(read_upload, upload, upload_answer, **live)
+
+        # The endpoint for programs: a picture in, JSON out.
+        picture = gr.Image(type="filepath", image_mode=None, visible=False, label="picture")
+        result = gr.JSON(visible=False, label="digit, confidence, probs, reason")
+        gr.Button(visible=False).click(predict, picture, result, api_name="predict")
+    return page
+
+
+def weights_text(model: MnistCNN, notice: str) -> str:
+    """Which weights are in use and how accurate they are, as Markdown."""
+    text = f"**Weights:** {model.source}"
+    test = model.report.get("test")
+    if test:
+        text += (
+            f" · **{test['accuracy']:.2%}** right on {test['n']:,} test digits "
+            f"({test['errors']} errors)"
+        )
+    text += f" · {model.config.parameters():,} parameters"
+    return f"⚠️ {notice}\n\n{text}" if notice else text
+
+
+def answer_html(prediction: Prediction, names: tuple[str, ...], text: str = "") -> str:
+    """The answer, the probabilities in the order of the classes, and the frame.
+
+    `text` stands beside the digit; without it, how sure the answer is or why there is none.
+    """
+    known = prediction.digit is not None
+    digit = escape(names[prediction.digit]) if known else "–"
+    text = text or (f"{prediction.confidence:.1%} sure" if known else prediction.reason or "")
+    bars = "".join(
+        f'<li><span>{escape(name)}</span><div class="bar"><div class="fill" '
+        f'style="width:{share:.1%}"></div></div><span class="share">{share:.1%}</span></li>'
+        for name, share in zip(names, prediction.probs, strict=True)
+    )
+    return (
+        f'<div class="answer"><div class="digit">{digit}</div>'
+        f'<p class="sure" role="status">{escape(text)}</p><ol class="bars">{bars}</ol>'
+        f'<figure><img class="frame" alt="The 28 by 28 pixels that the network saw" '
+        f'src="{frame_url(prediction)}"><figcaption>What the network saw: 28×28 pixels, scaled and '
+        "centred like the digits it learned from.</figcaption></figure></div>"
+    )
+
+
+def without_folder(error: ValueError) -> str:
+    """The message without the server's folder in front of the file's name."""
+    name, colon, text = str(error).partition(": ")
+    return os.path.basename(name) + colon + text
+
+
+def frame_url(prediction: Prediction) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(prediction.frame).save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""How fast the bundled weights read and the flagship trains: `python -m benchmarks.speed`.
+
+Writes benchmarks/speed.json. Every speed stands beside a baseline timed in the same run. Leave the
+machine alone while it runs (about four minutes on two cores).
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+import train
+from mnist_cnn import data, load_model
+from mnist_cnn.augment import Augmenter
+from mnist_cnn.ink import find_ink, frame
+from mnist_cnn.model import FLAGSHIP, MnistCNN
+
+ROOT = Path(__file__).parent.parent
+BATCH = 256
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", default="data")
+    parser.add_argument("--skip-app", action="store_true", help="do not time the app's start")
+    args = parser.parse_args()
+    test_frames, _ = data.load("mnist", args.data_dir, train=False)
+    train_frames, train_labels = data.load("mnist", args.data_dir, train=True)
+    rows = [
+        framing(test_frames.numpy()),
+        *reading(test_frames),
+        *training(train_frames, train_labels),
+    ]
+    if not args.skip_app:
+        rows.append(first_answer())
+    report = {
+        "rows": rows,
+        "machine": train.machine(torch.device("cpu")),
+        "versions": train.versions(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    file = ROOT / "benchmarks" / "speed.json"
+    file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for row in rows:
+        print(f"{row['what']}: {row['value']} ({row['against']})")
+    return 0
+
+
+def row(what: str, value: str, against: str, **numbers: float) -> dict:
+    return {"what": what, "value": value, "against": against, **numbers}
+
+
+def framing(frames: np.ndarray) -> dict:
+    same = sum(bool((frame(find_ink(digit)) == digit).all()) for digit in frames)
+    return row(
+        "MNIST test digits that framing returns bit for bit",
+        f"{same / len(frames):.2%}",
+        f"{same:,} of {len(frames):,}",
+        rate=same / len(frames),
+    )
+
+
+def reading(frames: torch.Tensor) -> list[dict]:
+    """One sketch at a time, and frames in batches."""
+    model = load_model()
+    digit = np.pad(frames[0].numpy(), 6)
+    sketch = 255 - cv2.resize(digit, (400, 400), interpolation=cv2.INTER_CUBIC)
+    plain = torch.from_numpy(frames[:1].numpy())
+
+    @torch.inference_mode()
+    def network_alone() -> None:
+        model(plain)
+
+    whole, alone = timed(lambda: model.predict(sketch)), timed(network_alone)
+
+    @torch.inference_mode()
+    def batch() -> None:
+        model(frames[:1000])
+
+    @torch.inference_mode()
+    def one_by_one() -> None:
+        for index in range(100):
+            model(frames[index : index + 1])
+
+    rate, single = 1000 / np.median(timed(batch, 20)), 100 / np.median(timed(one_by_one, 10))
+    p50, p95, base = np.median(whole) * 1e3, np.quantile(whole, 0.95) * 1e3, np.median(alone) * 1e3
+    return [
+        row(
+            "`predict` of a 400×400 sketch",
+            f"{p50:.1f} ms (p50), {p95:.1f} ms (p95)",
+            f"the network alone on a ready frame: {base:.1f} ms",
+            p50_ms=p50,
+            p95_ms=p95,
+            network_ms=base,
+        ),
+        row(
+            "frames read a second, in batches of 1,000",
+            f"{rate:,.0f}",
+            f"{rate / single:.1f} times one by one ({single:,.0f})",
+            per_second=rate,
+            one_by_one=single,
+        ),
+    ]
+
+
+def training(frames: torch.Tensor, labels: torch.Tensor) -> list[dict]:
+    """A training step against plain fp32, an epoch, and the augmentation's share of it."""
+    step, plain = step_seconds(torch.bfloat16, frames, labels), step_seconds(None, frames, labels)
+    recipe, config, augmentation = train.RECIPES["flagship"]
+    run = train.Run("flagship", 0, recipe, config, augmentation)
+    batches = train.Batches(frames, labels, BATCH, run)
+    augmenter = Augmenter(augmentation)
+    start = time.perf_counter()
+    for number in range(batches.steps):
+        augmenter(frames[number * BATCH : (number + 1) * BATCH].numpy(), (0, 0, number))
+    augmenting = time.perf_counter() - start
+    training = train.Training(run, batches.steps, torch.device("cpu"), torch.bfloat16)
+    loader = torch.utils.data.DataLoader(
+        batches, batch_size=None, sampler=list(batches.keys(0, 1)), num_workers=1
+    )
+    start = time.perf_counter()
+    training.epoch_step(iter(loader), train.tqdm(disable=True))
+    epoch = time.perf_counter() - start
+    return [
+        row(
+            "a flagship training step (batch 256, bf16, channels_last)",
+            f"{step * 1e3:.0f} ms",
+            f"{plain / step:.1f} times faster than plain fp32 ({plain * 1e3:.0f} ms)",
+            ms=step * 1e3,
+            fp32_ms=plain * 1e3,
+        ),
+        row(
+            "an epoch of 60,000 frames",
+            f"{epoch:.1f} s",
+            f"augmenting them takes {augmenting:.1f} s on one core, {augmenting / epoch:.0%} of it",
+            seconds=epoch,
+            augmentation_share=augmenting / epoch,
+        ),
+    ]
+
+
+def step_seconds(amp: torch.dtype | None, frames: torch.Tensor, labels: torch.Tensor) -> float:
+    model = MnistCNN(FLAGSHIP).train()
+    if amp is None:
+        model = model.to(memory_format=torch.contiguous_format)
+    optimizer = torch.optim.AdamW(model.parameters())
+
+    def step() -> None:
+        with torch.autocast("cpu", amp or torch.bfloat16, enabled=amp is not None):
+            logits = model(frames[:BATCH])
+        F.cross_entropy(logits.float(), labels[:BATCH]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return float(np.median(timed(step, 30)))
+
+
+def first_answer() -> dict:
+    """Seconds from `python app.py` to the answer of `/predict`, over plain HTTP."""
+    import httpx
+
+    port, name = 7999, "picture.png"
+    picture = cv2.imencode(".png", np.full((60, 60), 255, np.uint8))[1].tobytes()
+    environment = os.environ | {"MNIST_CNN_MODEL": ""}
+    start = time.perf_counter()
+    app = subprocess.Popen(
+        [sys.executable, ROOT / "app.py", "--port", str(port)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/gradio_api", timeout=30) as client:
+            wait_for(lambda: client.get("/info").is_success)
+            path = client.post("/upload", files={"files": (name, picture)}).json()[0]
+            body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
+            event = client.post("/call/predict", json=body).json()["event_id"]
+            answer = client.get(f"/call/predict/{event}").text
+    finally:
+        app.terminate()
+        app.wait()
+    seconds = time.perf_counter() - start
+    assert re.search(r"event: complete", answer), answer
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import gradio, torch"], check=True)
+    imports = time.perf_counter() - start
+    return row(
+        "from `python app.py` to its first answer",
+        f"{seconds:.1f} s",
+        f"importing gradio and torch alone: {imports:.1f} s",
+        seconds=seconds,
+        imports_seconds=imports,
+    )
+
+
+def wait_for(ready: Callable[[], bool]) -> None:
+    import httpx
+
+    for _ in range(600):
+        try:
+            if ready():
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise TimeoutError("the app did not start within 30 s")
+
+
+def timed(function: Callable[[], object], times: int = 200) -> np.ndarray:
+    """Seconds of each call, after a few to warm up."""
+    for _ in range(max(3, times // 10)):
+        function()
+    seconds = np.empty(times)
+    for index in range(times):
+        start = time.perf_counter()
+        function()
+        seconds[index] = time.perf_counter() - start
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The command line: `python -m mnist_cnn predict | evaluate | push`."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from typing import Any
+
+from mnist_cnn import data, hub
+from mnist_cnn.evaluate import evaluate
+from mnist_cnn.model import load_model
+
+MODEL_HELP = "folder, or Hub repo USER/NAME[@REVISION] (default: the bundled weights)"
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="python -m mnist_cnn", description="Read digits.")
+    commands = result.add_subparsers(dest="command", required=True)
+
+    command = commands.add_parser("predict", help="read picture files, one digit each")
+    command.add_argument("files", nargs="+", metavar="FILE")
+    command.add_argument("--model", help=MODEL_HELP)
+    command.add_argument("--json", action="store_true", help="one JSON list on stdout")
+    command.set_defaults(run=_predict)
+
+    command = commands.add_parser("evaluate", help="accuracy on the MNIST test set")
+    command.add_argument("--data-dir", default="data", help="where MNIST lies or is downloaded to")
+    command.add_argument("--model", help=MODEL_HELP)
+    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("push", help="publish a run folder on the Hub, in one commit")
+    command.add_argument("folder", metavar="RUN")
+    command.add_argument("repo_id", metavar="USER/NAME")
+    command.add_argument("--private", action="store_true", help="if the repo is made now")
+    command.set_defaults(run=_push)
+    return result
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"mnist_cnn: {error}", file=sys.stderr)
+        return 1
+
+
+def _predict(args: argparse.Namespace) -> int:
+    model = load_model(args.model)
+    rows, failed = [], False
+    for file in args.files:
+        try:
+            rows.append({"file": file, **model.predict(file).to_dict()})
+        except ValueError as error:
+            failed = True
+            rows.append({"file": file, "error": str(error)})
+            print(f"mnist_cnn: {error}", file=sys.stderr)
+    if args.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        for row in rows:
+            if "error" not in row:
+                print(_line(row))
+    return int(failed)
+
+
+def _line(row: dict[str, Any]) -> str:
+    if row["digit"] is None:
+        return f"{row['file']}: no digit ({row['reason']})"
+    return f"{row['file']}: {row['digit']} ({row['confidence']:.1%})"
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    model = load_model(args.model)
+    result = evaluate(model, *data.load("mnist", args.data_dir, train=False))
+    if args.json:
+        print(json.dumps({"weights": model.source, **dataclasses.asdict(result)}, indent=2))
+        return 0
+    low, high = result.interval
+    print(f"weights   {model.source}")
+    print(f"accuracy  {result.accuracy:.2%} ({result.errors} errors in {result.n:,})")
+    print(f"interval  {low:.2%} to {high:.2%} (Wilson, 95 %)")
+    print(f"ece       {result.ece:.2%}")
+    print("per class " + "  ".join(f"{k}: {v:.2%}" for k, v in result.per_class.items()))
+    print(f"seconds   {result.seconds:.1f}")
+    return 0
+
+
+def _push(args: argparse.Namespace) -> int:
+    load_model(args.folder)  # refuses to publish what nobody could load
+    print(hub.push(args.folder, args.repo_id, private=args.private))
+    return 0

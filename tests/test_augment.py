@@ -1,0 +1,92 @@
+import dataclasses
+import json
+
+import albumentations as A
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader
+
+import train
+from mnist_cnn import strokes
+from mnist_cnn.augment import Augmentation, Augmenter
+
+
+@pytest.fixture(scope="module")
+def augmenter():
+    return Augmenter(Augmentation())
+
+
+def test_the_key_decides(augmenter, frames):
+    once = augmenter(frames, (0, 3, 5))
+    assert once.shape == frames.shape
+    assert once.dtype == np.uint8
+    assert (once == augmenter(frames, (0, 3, 5))).all()
+    assert (once == Augmenter(Augmentation())(frames, (0, 3, 5))).all()
+    for other in [(1, 3, 5), (0, 4, 5), (0, 3, 6)]:
+        changed = (once != augmenter(frames, other)).any((1, 2)).mean()
+        assert changed > 0.9, other
+
+
+def test_frames_are_changed_and_still_there(augmenter, frames):
+    result = augmenter(frames, (0, 0, 0))
+    assert (result != frames).any((1, 2)).mean() > 0.7
+    assert (result.max((1, 2)) > 100).all()
+
+
+def test_groups_do_not_share_one_transform(augmenter):
+    same = np.repeat(strokes.draw_frames(1, seed=0)[0], 64, axis=0)
+    groups = augmenter(same, (0, 0, 0)).reshape(8, 8, -1)
+    assert len(np.unique(groups[:, 0], axis=0)) >= 7
+
+
+def test_the_optional_quarter_turn_is_off():
+    kinds = {type(transform) for transform in Augmentation().compose().transforms}
+    assert A.RandomRotate90 not in kinds
+    assert kinds >= {A.Affine, A.ElasticTransform, A.GridDistortion, A.RandomBrightnessContrast}
+    assert kinds >= {A.OneOf, A.CoarseDropout}
+    turned = Augmentation(p_rotate90=0.5).compose().transforms
+    assert A.RandomRotate90 in {type(transform) for transform in turned}
+
+
+def test_none_at_all_leaves_frames_alone(frames):
+    assert (Augmenter(train.NO_AUGMENTATION)(frames, (0,)) == frames).all()
+
+
+def test_unknown_arguments_are_errors(monkeypatch):
+    with pytest.raises(TypeError, match="blur"):
+        Augmentation(blur=1)
+    # Albumentations itself only warns.
+    monkeypatch.setattr(Augmentation, "_transforms", lambda self: [A.Affine(cval=0, p=1)])
+    with pytest.raises(ValueError, match="cval"):
+        Augmentation().compose()
+
+
+def test_values_that_make_no_sense_are_errors():
+    with pytest.raises(ValueError, match="augmentation"):
+        Augmentation(p_affine=2).compose()
+
+
+def test_the_saved_pipeline_is_the_same_pipeline(augmenter, frames, tmp_path):
+    augmenter.save(tmp_path / "augmentation.json")
+    loaded = A.from_dict(json.loads((tmp_path / "augmentation.json").read_text()))
+    ours = Augmentation().compose()
+    for pipeline in (loaded, ours):
+        pipeline.set_random_seed(9)
+    assert (loaded(images=frames[:8])["images"] == ours(images=frames[:8])["images"]).all()
+
+
+def test_workers_and_epochs_draw_anew_and_runs_repeat(frames):
+    """Two worker processes give the batches of none; no two batches share their transforms."""
+    import torch
+
+    recipe, config, augmentation = train.RECIPES["flagship"]
+    run = train.Run("flagship", 0, dataclasses.replace(recipe, batch_size=20), config, augmentation)
+    same = torch.from_numpy(np.repeat(frames[:1], 100, axis=0))
+    batches = train.Batches(same, torch.zeros(100), 20, run)
+    keys = list(batches.keys(0, 2))
+    alone, shared = (
+        np.stack([batch for batch, _ in DataLoader(batches, None, sampler=keys, num_workers=n)])
+        for n in (0, 2)
+    )
+    assert (alone == shared).all()
+    assert len(np.unique(alone[:, 0].reshape(10, -1), axis=0)) >= 9

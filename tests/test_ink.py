@@ -1,0 +1,263 @@
+import io
+import struct
+import time
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnist_cnn.ink import WORK_SIDE, find_ink, frame, stroke_width
+from mnist_cnn.strokes import draw
+
+
+def sketch(digit: int, size: int = 280) -> np.ndarray:
+    """A drawing, black on white, `(size, size)` uint8, with a margin."""
+    ink = draw(digit, np.random.default_rng(digit), size - 80)
+    return 255 - np.round(np.pad(ink, 40) * 255).astype(np.uint8)
+
+
+def coloured(drawing: np.ndarray, ink: tuple, ground: tuple) -> np.ndarray:
+    share = 1 - drawing[..., None] / 255
+    return np.round(share * np.array(ink) + (1 - share) * np.array(ground)).astype(np.uint8)
+
+
+def saved(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> bytes:
+    stream = io.BytesIO()
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def close(a: np.ndarray, b: np.ndarray) -> bool:
+    """The same frame but for rounding and resampling."""
+    return np.abs(a.astype(int) - b).mean() < 3 and np.abs(a.astype(int) - b).max() < 110
+
+
+def test_framing_returns_real_digits_bit_for_bit(test_set):
+    digits = test_set[0].numpy()
+    same = np.mean([(frame(find_ink(digit)) == digit).all() for digit in digits])
+    assert same >= 0.999
+
+
+def test_framing_returns_stored_frames_bit_for_bit(frames):
+    for stored in frames:
+        assert (frame(find_ink(stored)) == stored).all()
+        assert (frame(find_ink(255 - stored)) == stored).all()
+
+
+def test_a_frame_has_the_geometry_of_mnist():
+    """A 40×10 bar is scaled to 20×5, and its middle row and column come to lie on 14."""
+    drawing = np.zeros((100, 100), np.uint8)
+    drawing[20:60, 70:80] = 255
+    rows, columns = np.nonzero(frame(find_ink(drawing)) > 127)
+    assert (rows.min(), rows.max()) == (4, 23)
+    assert (columns.min(), columns.max()) == (12, 16)
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_moving_scaling_and_recolouring_leave_the_frame(digit):
+    drawing = sketch(digit)
+    expected = frame(find_ink(drawing))
+    moved = np.full_like(drawing, 255)
+    moved[:-35, 35:] = drawing[35:, :-35]
+    padded = np.pad(drawing, ((0, 300), (100, 0)), constant_values=255)
+    variants = {
+        "inverted": 255 - drawing,
+        "grey ink": coloured(drawing, (120,) * 3, (255,) * 3),
+        "red on blue": coloured(drawing, (220, 30, 30), (30, 40, 200)),
+        "yellow on white": coloured(drawing, (250, 230, 40), (255,) * 3),
+        "black on green board": coloured(drawing, (255, 255, 240), (20, 70, 50)),
+        "moved": moved,
+        "small in a corner": padded,
+        "colour": np.dstack([drawing] * 3),
+        "float": drawing / 255,
+        "16 bits": drawing.astype(np.uint16) * 257,
+    }
+    for name, variant in variants.items():
+        assert close(frame(find_ink(variant)), expected), name
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_the_answer_survives_scaling_and_transparency(model, digit):
+    drawing = sketch(digit)
+    on_nothing = np.dstack([np.zeros((*drawing.shape, 3), np.uint8), 255 - drawing])
+    chalk = np.dstack([np.full((*drawing.shape, 3), 255, np.uint8), 255 - drawing])
+    variants = [drawing, on_nothing, chalk]
+    variants += [
+        cv2.resize(drawing, (side, side), interpolation=cv2.INTER_AREA) for side in (64, 140, 900)
+    ]
+    assert [p.digit for p in model.predict(variants)] == [digit] * len(variants)
+
+
+def test_every_mode_and_encoding_gives_the_same_frame():
+    drawing = sketch(5)
+    expected = frame(find_ink(drawing))
+    grey = Image.fromarray(drawing)
+    pictures = {
+        "1": grey.convert("1", dither=Image.Dither.NONE),
+        "P": grey.convert("P"),
+        "RGB": grey.convert("RGB"),
+        "RGBA": grey.convert("RGBA"),
+        "LA": grey.convert("LA"),
+        "CMYK": grey.convert("CMYK"),
+        "YCbCr": grey.convert("RGB").convert("YCbCr"),
+        "I": Image.fromarray(drawing.astype(np.int32) * 257),
+        "I;16": Image.fromarray(drawing.astype(np.uint16) * 257),
+        "F": Image.fromarray(drawing.astype(np.float32) / 255),
+        "PNG": saved(grey),
+        "PNG 16": saved(Image.fromarray(drawing.astype(np.uint16) * 257)),
+        "JPEG": saved(grey, "JPEG", quality=90),
+        "CMYK JPEG": saved(grey.convert("CMYK"), "JPEG", quality=95),
+        "WEBP": saved(grey.convert("RGB"), "WEBP", lossless=True),
+        "BMP": saved(grey, "BMP"),
+        "GIF": saved(grey, "GIF"),
+    }
+    for name, picture in pictures.items():
+        assert close(frame(find_ink(picture)), expected), name
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [(3, "ROTATE_180"), (6, "ROTATE_90"), (8, "ROTATE_270")],
+)
+def test_exif_orientation_is_applied(orientation, turned):
+    upright = Image.fromarray(sketch(7))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(upright.transpose(Image.Transpose[turned]), "PNG", exif=exif)
+    assert (frame(find_ink(data)) == frame(find_ink(upright))).all()
+
+
+def test_the_first_frame_of_an_animation_is_read():
+    first, second = (Image.fromarray(sketch(digit)) for digit in (3, 8))
+    data = saved(first, "GIF", save_all=True, append_images=[second])
+    assert close(frame(find_ink(data)), frame(find_ink(first)))
+
+
+def test_opaque_paper_on_transparency_is_paper():
+    drawing = sketch(4)
+    alpha = np.full(drawing.shape, 255, np.uint8)
+    alpha[:20], alpha[:, -20:] = 0, 0
+    picture = np.dstack([drawing, drawing, drawing, alpha])
+    assert close(frame(find_ink(picture)), frame(find_ink(drawing)))
+
+
+def test_sketchpad_values():
+    drawing = sketch(2)
+    clear = np.zeros((280, 280, 4), np.uint8)
+    layer = np.dstack([np.zeros((280, 280, 3), np.uint8), 255 - drawing])
+    expected = frame(find_ink(drawing))
+    half = [layer.copy(), layer.copy()]
+    half[0][140:], half[1][:140] = 0, 0
+    assert (frame(find_ink({"layers": [layer], "composite": None})) == expected).all()
+    assert (frame(find_ink({"layers": half, "composite": None})) == expected).all()
+    assert (frame(find_ink({"layers": [], "composite": drawing})) == expected).all()
+    assert not find_ink({"background": None, "layers": [], "composite": None}).any()
+    assert not find_ink({"background": None, "layers": [clear], "composite": None}).any()
+
+
+@pytest.mark.parametrize(
+    "blank",
+    [
+        None,
+        np.zeros((28, 28), np.uint8),
+        np.full((200, 300, 3), 255, np.uint8),
+        np.full((50, 50), 0.5),
+        np.zeros((40, 40, 4), np.uint8),
+        np.zeros((1, 1), np.uint8),
+        np.full((1, 4000), 128, np.uint8),
+        Image.new("RGBA", (30, 30), (255, 0, 0, 0)),
+    ],
+    ids=["none", "black", "white", "grey", "transparent", "1×1", "line", "transparent red"],
+)
+def test_blank_pictures_have_an_empty_frame(blank):
+    assert not frame(find_ink(blank)).any()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+PNG = saved(sketch(1))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (b"", "empty"),
+        (b"no picture at all", "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "not a picture"),
+        (PNG[:60], "damaged|not a picture"),
+        (PNG[: len(PNG) // 2], "damaged"),
+        (png_header(30_000, 30_000), "its pixels are too many"),
+        (png_header(5_000, 5_000), "5000×5000 pixels are too many"),
+        ("nowhere.png", "no such file"),
+        (np.full((28, 28), np.nan), "must lie in"),
+        (np.full((28, 28), 255.0), "divide by its maximum"),
+        (np.full((28, 28), -0.1), "must lie in"),
+        (np.zeros((28, 28), np.int64), "int64"),
+        (np.zeros((28, 28), complex), "complex"),
+        (np.array([["7"]]), "must be bool"),
+        (np.zeros(784, np.uint8), r"got \(784,\)"),
+        (np.zeros((5, 28, 28), np.uint8), "pass a list"),
+        (np.zeros((0, 28), np.uint8), r"got \(0, 28\)"),
+        (7, "cannot read a int"),
+        (Image.fromarray(np.full((9, 9), 70_000, np.int32)), "0 to 65535"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_pictures_are_refused_with_what_to_do(bad, message):
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=message):
+        find_ink(bad)
+    assert time.perf_counter() - start < 1  # nothing large was decoded
+
+
+def test_a_folder_is_no_picture(tmp_path):
+    with pytest.raises(ValueError, match="no such file"):
+        find_ink(tmp_path)
+
+
+def test_large_pictures_are_reduced():
+    tall = np.full((4000, 900), 255, np.uint8)
+    tall[500:3500, 400:500] = 0
+    assert find_ink(tall).shape == (WORK_SIDE, round(900 * WORK_SIDE / 4000))
+    jpeg = saved(np.full((6000, 8000), 255, np.uint8), "JPEG")  # 48 million pixels
+    assert max(find_ink(jpeg).shape) <= WORK_SIDE
+
+
+def test_stroke_width_of_a_bar():
+    ink = np.zeros((60, 60), np.float32)
+    ink[5:55, 20:32] = 1
+    assert stroke_width(ink) == pytest.approx(12, rel=0.2)
+
+
+@pytest.mark.parametrize("brush", [3, 40])
+def test_thin_and_fat_strokes_come_near_the_usual_width(brush):
+    ink = np.zeros((280, 280), np.uint8)
+    points = np.array([[60, 50], [220, 50], [120, 240]])
+    cv2.polylines(ink, [points], False, 255, brush, cv2.LINE_AA)
+    shown = frame(find_ink(ink)).astype(np.float32) / 255
+    large = cv2.resize(shown, (112, 112), interpolation=cv2.INTER_CUBIC)
+    assert 1.4 <= stroke_width(large) / 4 <= 4.2
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_photos_with_uneven_light_are_read(model, digit):
+    """Pencil on paper under a lamp: the ground runs from light to dark, with noise."""
+    rng = np.random.default_rng(digit)
+    ink = np.pad(draw(digit, rng, 240), 80)
+    light = np.linspace(0.95, 0.45, ink.shape[1])[None, :]
+    photo = light * (1 - 0.6 * ink) + rng.normal(0, 0.015, ink.shape)
+    picture = np.round(np.clip(photo, 0, 1) * 255).astype(np.uint8)
+    assert model.predict(saved(picture, "JPEG", quality=80)).digit == digit

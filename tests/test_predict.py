@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from mnist_cnn import data
+from mnist_cnn.evaluate import calibration_error, evaluate, wilson
+
+
+def test_one_picture(model, frames):
+    answer = model.predict(frames[70])
+    assert answer.digit == 7
+    assert answer.confidence == pytest.approx(answer.probs.max())
+    assert answer.probs.sum() == pytest.approx(1, abs=1e-5)
+    assert (answer.frame == frames[70]).all()
+    assert answer.reason is None
+
+
+def test_a_list_is_answered_in_order_and_as_one_by_one(model, frames):
+    together = model.predict(list(frames))
+    assert len(together) == 100
+    for picture, answer in zip(frames[::9], together[::9], strict=True):
+        alone = model.predict(picture)
+        assert alone.digit == answer.digit
+        assert np.allclose(alone.probs, answer.probs, atol=1e-4)
+    assert model.predict([]) == []
+
+
+def test_blank_is_no_digit(model):
+    answer = model.predict(np.full((280, 280), 255, np.uint8))
+    assert answer.digit is None
+    assert answer.confidence == 0
+    assert not answer.probs.any()
+    assert not answer.frame.any()
+    assert answer.reason == "no ink was found"
+
+
+def test_a_bad_picture_in_a_list_is_an_error(model, frames):
+    with pytest.raises(ValueError, match="not a picture"):
+        model.predict([frames[0], b"x"])
+
+
+def test_predicting_keeps_the_mode(model, frames):
+    model.train()
+    model.predict(frames[0])
+    was_training = model.training
+    model.eval()
+    assert was_training
+
+
+def test_bundled_weights_read_digits_drawn_as_strokes(model, frames):
+    answers = [answer.digit for answer in model.predict(list(frames))]
+    assert np.mean(np.array(answers) == np.repeat(np.arange(10), 10)) >= 0.97
+
+
+def test_bundled_weights_reproduce_their_report(model, test_set):
+    result, said = evaluate(model, *test_set), model.report["test"]
+    assert result.errors == said["errors"]
+    assert result.accuracy == said["accuracy"]
+    assert result.accuracy >= 0.9965
+    assert result.per_class == pytest.approx(said["per_class"])
+    assert result.ece == pytest.approx(said["ece"], abs=1e-4)
+
+
+def test_wilson_interval():
+    """9 of 10: (0.9 + 0.192 ± 1.96·√(0.009 + 0.0096)) / 1.384, worked out by hand."""
+    assert wilson(9, 10) == pytest.approx((0.596, 0.982), abs=1e-3)
+
+
+def test_calibration_error():
+    """Two answers at 0.8, one right: the gap is 0.3. One at 0.5, right: 0.5. Weighted: 1.1 / 3."""
+    import torch
+
+    error = calibration_error(torch.tensor([0.8, 0.8, 0.5]), torch.tensor([True, False, True]))
+    assert error == pytest.approx((0.6 + 0.5) / 3)
+
+
+def test_mnist_is_the_real_one(data_dir):
+    frames, labels = data.load("mnist", data_dir, train=True)
+    assert frames.shape == (60_000, 28, 28)
+    assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
