@@ -34,6 +34,7 @@ CSS = """
 .answer .bars .fill { height: 100%; border-radius: 4px; background: var(--color-accent); }
 .answer .bars .share { text-align: right; font-variant-numeric: tabular-nums; }
 .answer figure { grid-column: 1 / -1; display: flex; gap: 12px; align-items: center; margin: 0; }
+@media (max-width: 640px) { .answer .digit { font-size: 56px; min-width: 56px; } }
 .answer .frame { width: 112px; height: 112px; image-rendering: pixelated; border-radius: 6px; }
 """  # noqa: E501
 
@@ -124,12 +125,7 @@ def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
                 answer = gr.HTML(read_drawing(None), apply_default_css=False)
         with gr.Tab("Upload"), gr.Row():
             with gr.Column():
-                upload = gr.Image(
-                    label="A picture of one digit",
-                    type="filepath",  # decoded by mnist_cnn.ink, like every other picture
-                    image_mode=None,
-                    sources=["upload", "clipboard", "webcam"],
-                )
+                upload = picture("A picture of one digit", ["upload", "clipboard", "webcam"])
             with gr.Column():
                 upload_answer = gr.HTML(read_upload(None), apply_default_css=False)
         gr.Markdown(weights_text(model, notice), elem_id="weights")
@@ -140,10 +136,21 @@ def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
         upload.change(read_upload, upload, upload_answer, **live)
 
         # The endpoint for programs: a picture in, JSON out.
-        picture = gr.Image(type="filepath", image_mode=None, visible=False, label="picture")
+        image = picture("picture", ["upload"], visible=False)
         result = gr.JSON(visible=False, label="digit, confidence, probs, reason")
-        gr.Button(visible=False).click(predict, picture, result, api_name="predict")
+        gr.Button(visible=False).click(predict, image, result, api_name="predict")
     return page
+
+
+def picture(label: str, sources: list[str], visible: bool = True) -> gr.Image:
+    """An image input that hands over the uploaded file's path."""
+    image = gr.Image(
+        label=label, type="filepath", image_mode=None, sources=sources, visible=visible
+    )
+    # Gradio would open the file with every decoder that Pillow has, and answer a bad one without a
+    # reason. The file goes to mnist_cnn.ink unopened, like every other picture.
+    image.preprocess = lambda payload: payload.path if payload else None
+    return image
 
 
 def weights_text(model: MnistCNN, notice: str) -> str:

@@ -24,7 +24,11 @@ GROUP = 8
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Which transforms are drawn and how strong they are; `p_…` is the probability of each."""
+    """Which transforms are drawn and how strong they are; `p_…` is the probability of each.
+
+    Raises:
+        ValueError: an argument that Albumentations does not know or accept.
+    """
 
     p_affine: float = 0.9
     rotate: float = 15.0  # degrees, ±
@@ -38,12 +42,11 @@ class Augmentation:
     p_erase: float = 0.2  # one 4×4 hole, as in Byerly et al. 2020 (arXiv 2001.09136)
     p_rotate90: float = 0.0  # makes 6 and 9 the same: off unless asked for
 
-    def compose(self) -> A.Compose:
-        """The Albumentations pipeline for `(N, 28, 28)` uint8 frames.
+    def __post_init__(self) -> None:
+        self.compose()  # refuses values out of range here, not when training starts
 
-        Raises:
-            ValueError: an argument that Albumentations does not know or accept.
-        """
+    def compose(self) -> A.Compose:
+        """The Albumentations pipeline for `(N, 28, 28)` uint8 frames."""
         with warnings.catch_warnings():
             # Albumentations only warns about an argument it does not know, and goes on without it.
             warnings.simplefilter("error", UserWarning)

@@ -58,12 +58,12 @@ def test_unknown_arguments_are_errors(monkeypatch):
     # Albumentations itself only warns.
     monkeypatch.setattr(Augmentation, "_transforms", lambda self: [A.Affine(cval=0, p=1)])
     with pytest.raises(ValueError, match="cval"):
-        Augmentation().compose()
+        Augmentation()
 
 
 def test_values_that_make_no_sense_are_errors():
     with pytest.raises(ValueError, match="augmentation"):
-        Augmentation(p_affine=2).compose()
+        Augmentation(p_affine=2)
 
 
 def test_the_saved_pipeline_is_the_same_pipeline(augmenter, frames, tmp_path):

@@ -1,0 +1,76 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from mnist_cnn.cli import main
+
+
+@pytest.fixture
+def pictures(tmp_path, frames):
+    """Files with a 4, a 9 and nothing."""
+    for name, picture in {"four": frames[40], "nine": frames[90], "blank": frames[0] * 0}.items():
+        Image.fromarray(255 - picture).resize((200, 200)).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def test_predict_prints_a_line_a_file(pictures, capsys):
+    files = [str(pictures / f"{name}.png") for name in ("four", "nine", "blank")]
+    assert main(["predict", *files]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{files[0]}: 4 (")
+    assert lines[1].startswith(f"{files[1]}: 9 (")
+    assert lines[2] == f"{files[2]}: no digit (no ink was found)"
+
+
+def test_an_unreadable_file_does_not_stop_the_others(pictures, capsys):
+    (pictures / "text.png").write_text("not a picture")
+    files = [str(pictures / name) for name in ("text.png", "four.png", "missing.png")]
+    assert main(["predict", "--json", *files]) == 1
+    out, err = capsys.readouterr()
+    rows = json.loads(out)
+    assert [row["file"] for row in rows] == files
+    assert "not a picture" in rows[0]["error"]
+    assert rows[1]["digit"] == 4
+    assert len(rows[1]["probs"]) == 10
+    assert "no such file" in rows[2]["error"]
+    assert err.count("mnist_cnn: ") == 2
+
+
+def test_evaluate_prints_json(data_dir, model, capsys):
+    assert main(["evaluate", "--data-dir", str(data_dir), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["accuracy"] == model.report["test"]["accuracy"]
+    assert result["errors"] == model.report["test"]["errors"]
+    assert result["n"] == 10_000
+    assert set(result["per_class"]) == set("0123456789")
+    assert 0 <= result["ece"] < 0.1
+    assert result["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "--model", "nowhere", "x.png"], "'nowhere' is not a folder here"),
+        (["evaluate", "--model", "./nowhere"], "'./nowhere' is not a folder here"),
+        (["push", "nowhere", "user/name"], "'nowhere' is not a folder here"),
+    ],
+)
+def test_mistakes_exit_with_1_and_a_message(arguments, message, capsys):
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+
+
+def test_as_a_command(pictures):
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist_cnn", "predict", "--json", pictures / "four.png"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["digit"] == 4
+    assert done.stderr == ""
