@@ -30,9 +30,9 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from mnist_cnn import card, data, hub, plots, strokes
+from mnist_cnn import card, data, hub, nondigits, plots, strokes
 from mnist_cnn.augment import Augmentation, Augmenter
-from mnist_cnn.evaluate import evaluate
+from mnist_cnn.evaluate import calibrated_logits, evaluate, fit_temperature, fit_threshold
 from mnist_cnn.model import FLAGSHIP, PRESETS, Config, MnistCNN
 
 
@@ -42,6 +42,9 @@ class Recipe:
 
     dataset: str = "mnist"  # one of mnist, synthetic (drawn by the program, needs no files)
     drawn_digits: int = 0  # pen-stroke digits, drawn by the program, added to the training frames
+    nondigits: int = 0  # letters, shapes, scribbles and pieces, drawn by the program, added too
+    nondigit_weight: float = 0.5  # of their loss, beside the digits'
+    refused: float = 0.005  # share of the validation digits that may be refused as no digit
     val_size: int = 5000  # training frames held out to watch the run; 0 trains on all of them
     epochs: int = 20  # passes over the training frames
     batch_size: int = 256  # frames in a step
@@ -65,10 +68,11 @@ class Recipe:
         for name in ("epochs", "batch_size", "lr"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
-        for name in ("drawn_digits", "val_size", "weight_decay", "grad_clip", "patience"):
+        at_least_0 = ("drawn_digits", "nondigits", "nondigit_weight", "val_size", "weight_decay")
+        for name in (*at_least_0, "grad_clip", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("label_smoothing", "ema", "warmup"):
+        for name in ("label_smoothing", "ema", "warmup", "refused"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.patience and not self.val_size:
@@ -76,6 +80,9 @@ class Recipe:
                 "patience needs a validation split: set val_size as well, or patience 0"
             )
 
+
+NOT_A_DIGIT = -1  # the label of a frame that no class fits
+VALIDATION_SEED = 1_000_003  # apart from the seeds that people pass, so drawings do not repeat
 
 OPTIMIZERS = {
     "adamw": lambda groups, lr: torch.optim.AdamW(groups, lr, betas=(0.9, 0.99)),
@@ -176,7 +183,10 @@ def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def split(run: Run, data_dir: str | Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training and validation frames and labels, both cut from the training set."""
+    """Training and validation frames and labels, both cut from the training set.
+
+    What the program draws is added to the training frames; non-digits have the label -1.
+    """
     frames, labels = data.load(run.recipe.dataset, data_dir, train=True)
     if run.recipe.val_size >= len(frames):
         raise ValueError(
@@ -184,13 +194,35 @@ def split(run: Run, data_dir: str | Path) -> tuple[Tensor, Tensor, Tensor, Tenso
         )
     order = torch.from_numpy(np.random.default_rng(run.seed).permutation(len(frames)))
     held_out, kept = order[: run.recipe.val_size], order[run.recipe.val_size :]
-    drawn_frames, drawn_labels = strokes.draw_frames(run.recipe.drawn_digits, seed=run.seed)
+    drawn, drawn_labels = strokes.draw_frames(run.recipe.drawn_digits, seed=run.seed)
+    others = nondigits.nondigit_frames(run.recipe.nondigits, run.seed, frames[kept].numpy())
     return (
-        torch.cat([frames[kept], torch.from_numpy(drawn_frames)]),
-        torch.cat([labels[kept], torch.from_numpy(drawn_labels)]),
+        torch.cat([frames[kept], torch.from_numpy(np.concatenate([drawn, others]))]),
+        torch.cat(
+            [
+                labels[kept],
+                torch.from_numpy(drawn_labels),
+                torch.full((len(others),), NOT_A_DIGIT),
+            ]
+        ),
         frames[held_out],
         labels[held_out],
     )
+
+
+def calibrate(model: MnistCNN, run: Run, frames: Tensor, labels: Tensor) -> None:
+    """Fit temperature and refusal threshold on validation digits, and on as many drawn ones.
+
+    Drawn digits are rarer ways of writing: a threshold from MNIST alone would refuse too many.
+    """
+    logits = calibrated_logits(model, frames)
+    temperature = fit_temperature(logits, labels) * model.config.temperature
+    model.config = dataclasses.replace(model.config, temperature=temperature)
+    if run.recipe.nondigits:
+        drawn, _ = strokes.draw_frames(len(frames), seed=run.seed + VALIDATION_SEED)
+        logits = calibrated_logits(model, torch.cat([frames, torch.from_numpy(drawn)]))
+        threshold = fit_threshold(logits, run.recipe.refused)
+        model.config = dataclasses.replace(model.config, threshold=threshold)
 
 
 class Training:
@@ -248,22 +280,38 @@ class Training:
             frames, labels = (part.to(self.device, non_blocking=True) for part in next(batches))
             with torch.autocast(self.device.type, self.amp) if self.amp else nullcontext():
                 logits = self.model(frames)
-            loss = F.cross_entropy(
-                logits.float(), labels, label_smoothing=self.run.recipe.label_smoothing
-            )
+            loss = self._loss(logits.float(), labels)
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(
                     f"the loss became {loss.item()} in epoch {self.epoch + 1}, step {step + 1}, at "
                     f"learning rate {self._lr():.2g}. Try a lower --lr, --grad-clip 1 or --amp off."
                 )
             self._update(loss)
-            total_loss += loss.item() * len(labels)
+            digits = int((labels != NOT_A_DIGIT).sum())
+            total_loss += loss.item() * digits
             correct += int((logits.argmax(1) == labels).sum())
-            seen += len(labels)
+            seen += digits
             bar.update()
             bar.set_postfix(loss=f"{total_loss / seen:.4f}", accuracy=f"{correct / seen:.2%}")
         self.epoch += 1
         return {"loss": total_loss / seen, "accuracy": correct / seen, "lr": self._lr()}
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of the digits; non-digits should leave the network undecided.
+
+        The second part is outlier exposure (Hendrycks et al. 2019, arXiv 1812.04606): the
+        cross-entropy between the answer and equal shares for all classes.
+        """
+        recipe = self.run.recipe
+        digits = F.cross_entropy(
+            logits,
+            labels,
+            ignore_index=NOT_A_DIGIT,
+            label_smoothing=recipe.label_smoothing,
+            reduction="sum",
+        )
+        undecided = -logits[labels == NOT_A_DIGIT].log_softmax(1).mean(1).sum()
+        return (digits + recipe.nondigit_weight * undecided) / len(labels)
 
     def _update(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -353,8 +401,11 @@ def train(
     model = training.result().eval()
     if run.recipe.patience and len(val_frames):
         model = MnistCNN.from_pretrained(out / "checkpoints" / "best").to(device)
+    if len(val_frames):
+        calibrate(model, run, val_frames, val_labels)
     model.report = {
         **dataclasses.asdict(run),
+        "config": dataclasses.asdict(model.config),
         "command": command(run),
         "parameters": run.config.parameters(),
         "multiply_adds": run.config.multiply_adds(),

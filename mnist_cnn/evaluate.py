@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 ECE_BINS = 15
 WILSON_Z = 1.96
+TEMPERATURES = torch.logspace(-1, 0.7, 400)  # 0.1 to 5
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,15 @@ class Evaluation:
     seconds: float
 
 
-@torch.inference_mode()
 def evaluate(
     model: nn.Module, frames: Tensor, labels: Tensor, batch_size: int = 1000
 ) -> Evaluation:
-    """Evaluate on `(N, 28, 28)` uint8 frames and `(N,)` int64 labels; the model's mode is kept."""
+    """Evaluate on `(N, 28, 28)` uint8 frames and `(N,)` int64 labels.
+
+    Nothing is refused here: the answer is the likeliest class, however unlikely.
+    """
     start = time.perf_counter()
-    training, device = model.training, next(model.parameters()).device
-    model.eval()
-    logits = torch.cat(
-        [model(batch.to(device)).float().cpu() for batch in frames.split(batch_size)]
-    )
-    model.train(training)
+    logits = calibrated_logits(model, frames, batch_size)
     confidence, answer = logits.softmax(1).max(1)
     correct = answer == labels
     return Evaluation(
@@ -54,6 +52,27 @@ def evaluate(
         loss=F.cross_entropy(logits, labels).item(),
         seconds=time.perf_counter() - start,
     )
+
+
+@torch.inference_mode()
+def calibrated_logits(model: nn.Module, frames: Tensor, batch_size: int = 1000) -> Tensor:
+    """Logits over the model's temperature, `(N, classes)` on the CPU; the model's mode is kept."""
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    logits = torch.cat([model(batch.to(device)).float().cpu() for batch in frames.split(batch_size)])
+    model.train(training)
+    return logits / model.config.temperature
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """What to divide logits by for the smallest cross-entropy (Guo et al. 2017)."""
+    losses = torch.stack([F.cross_entropy(logits / t, labels) for t in TEMPERATURES])
+    return TEMPERATURES[losses.argmin()].item()
+
+
+def fit_threshold(logits: Tensor, refused: float) -> float:
+    """The confidence that all but the share `refused` of these digits reach."""
+    return logits.softmax(1).max(1).values.quantile(refused).item()
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:

@@ -16,9 +16,9 @@ BATCH = 256
 class Prediction:
     """The answer for one picture."""
 
-    digit: int | None  # index of the class; None if there is nothing to read
-    confidence: float  # probability of `digit`, in [0, 1]; 0 if there is none
-    probs: np.ndarray  # (classes,) float32, sums to 1; all 0 if there is no digit
+    digit: int | None  # index of the class; None if there is no digit to read
+    confidence: float  # calibrated probability of the likeliest class, in [0, 1]; 0 if blank
+    probs: np.ndarray  # (classes,) float32, sums to 1; all 0 if blank
     frame: np.ndarray  # (28, 28) uint8, what the network saw
     reason: str | None = None  # why there is no digit
 
@@ -36,7 +36,8 @@ def predict(model: nn.Module, images: Any) -> Prediction | list[Prediction]:
     """Read one picture, or each of a list of pictures.
 
     Args:
-        model: a network that takes `(B, 28, 28)` uint8 frames and returns logits.
+        model: a network that takes `(B, 28, 28)` uint8 frames and returns logits, with a `config`
+            that holds their temperature and the threshold under which an answer is refused.
         images: whatever `mnist_cnn.ink.find_ink` takes, or a list of those.
 
     Raises:
@@ -61,12 +62,15 @@ def read_frames(model: nn.Module, frames: np.ndarray) -> list[Prediction]:
         [model(batch.to(device)).float() for batch in torch.from_numpy(frames).split(BATCH)]
     )
     model.train(training)
-    probs = logits.softmax(1).cpu().numpy()
-    return [_answer(p, f) for p, f in zip(probs, frames, strict=True)]
+    probs = (logits / model.config.temperature).softmax(1).cpu().numpy()
+    return [_answer(p, f, model.config.threshold) for p, f in zip(probs, frames, strict=True)]
 
 
-def _answer(probs: np.ndarray, seen: np.ndarray) -> Prediction:
+def _answer(probs: np.ndarray, seen: np.ndarray, threshold: float) -> Prediction:
     if not seen.any():
         return Prediction(None, 0.0, np.zeros_like(probs), seen, "no ink was found")
     digit = int(probs.argmax())
-    return Prediction(digit, float(probs[digit]), probs, seen)
+    confidence = float(probs[digit])
+    if confidence < threshold:
+        return Prediction(None, confidence, probs, seen, "this does not look like one digit")
+    return Prediction(digit, confidence, probs, seen)
