@@ -3,6 +3,7 @@
 A *glyph* is a way to write one sign; a *hand* bends it as one person would; a *brush* paints it.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -152,7 +153,7 @@ HELD_OUT: dict[int, tuple[str, ...]] = {
 BRUSHES = ("round", "uneven", "tapered", "chisel")
 HELD_OUT_BRUSHES = ("square",)
 
-CANVAS = 112  # pixels
+CANVAS = 96  # pixels; `ink.frame` works at 80
 STEPS = 6  # points of a curve from one point of a glyph to the next
 NARROW = {1: (0.35, 0.8)}  # a wide 1 has a flat flag, and a flat flag makes it a 7
 SHORTER = (0.5, 1.1)  # width : height of the other digits' boxes
@@ -180,8 +181,8 @@ class Hand:
             slant=float(np.clip(rng.normal(0.12, 0.18), -0.3, 0.55)),
             turn=float(np.clip(rng.normal(0, 0.08), -0.18, 0.18)),
             width=rng.uniform(*widths),
-            jitter=0.008 + 0.022 * hurry,
-            warp=rng.uniform(0, 0.05),
+            jitter=0.006 + 0.018 * hurry,
+            warp=rng.uniform(0, 0.06),
             taper=rng.uniform(-0.15, 0.15),
             rounding=rng.random() ** 2 * 0.6 * hurry,
             tremor=rng.exponential(0.004) if rng.random() < 0.3 else 0.0,
@@ -297,13 +298,13 @@ def _chisel(ink, strokes, width, brush, rng) -> None:  # noqa: ARG001
     thin = max(width * brush.contrast, 1.0)
     reach = (width - thin) / 2
     edge = np.array([np.cos(brush.angle), np.sin(brush.angle)])
-    for at in np.linspace(-reach, reach, 1 + int(np.ceil(2 * reach / thin * 1.5))):
+    for at in np.linspace(-reach, reach, 1 + int(np.ceil(2.4 * reach / thin))):
         _lines(ink, [stroke + at * edge for stroke in strokes], thin)
 
 
 def _uneven(ink, strokes, width, brush, rng) -> None:
     """Pressure that comes and goes across the canvas."""
-    wave, phase = rng.uniform(-0.12, 0.12, 2), rng.uniform(0, 2 * np.pi)
+    wave, phase = rng.uniform(-0.14, 0.14, 2), rng.uniform(0, 2 * np.pi)
     _varied(ink, strokes, [0.5 + 0.5 * np.sin(s @ wave + phase) for s in strokes], width, brush)
 
 
@@ -326,19 +327,24 @@ _PAINTERS = {
 }
 
 
-def _varied(ink, strokes, pressures, width, brush, levels: int = 5) -> None:
+def _varied(ink, strokes, pressures, width, brush, levels: int = 4) -> None:
     """Lines as wide as the pressure (0 to 1) at each point asks for."""
-    segments = np.concatenate([np.stack([s[:-1], s[1:]], 1) for s in strokes])  # (n, 2, 2)
-    pressure = np.concatenate([(p[:-1] + p[1:]) / 2 for p in pressures])
-    level = np.round(np.clip(pressure, 0, 1) * (levels - 1))
-    for at in range(levels):
-        share = brush.contrast + (1 - brush.contrast) * at / (levels - 1)
-        _lines(ink, segments[level == at], width * share)
+    runs = [[] for _ in range(levels)]
+    for stroke, pressure in zip(strokes, pressures, strict=True):
+        level = (pressure * (levels - 0.01)).astype(int)
+        # Every run ends on the next one's first point, so that the line does not break.
+        starts = [0, *(np.flatnonzero(np.diff(level)) + 1), len(stroke)]
+        for first, last in itertools.pairwise(starts):
+            runs[level[first]].append(stroke[first : last + 1])
+    for level, run in enumerate(runs):
+        if run:
+            share = brush.contrast + (1 - brush.contrast) * level / (levels - 1)
+            _lines(ink, run, width * share)
 
 
-def _lines(ink: np.ndarray, strokes, width: float) -> None:
+def _lines(ink: np.ndarray, strokes: list[np.ndarray], width: float) -> None:
     # OpenCV takes fixed-point coordinates: 4 bits behind the point.
-    points = [np.round(stroke * 16).astype(np.int32) for stroke in strokes]
+    points = [(stroke * 16 + 0.5).astype(np.int32) for stroke in strokes]
     cv2.polylines(ink, points, False, 255, max(1, round(width)), cv2.LINE_AA, shift=4)
 
 
