@@ -21,10 +21,10 @@ def damage(ink: Ink, rng: np.random.Generator) -> Ink:
 def breaks(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     """Gaps in the line, shorter than it is wide."""
     ink = ink.copy()
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.integers(1, 3)):
         middle, turn = _somewhere_on(ink, rng), rng.uniform(0, np.pi)
         reach = 1.2 * stroke * np.array([np.cos(turn), np.sin(turn)])
-        _line(ink, middle - reach, middle + reach, rng.uniform(0.25, 0.8) * stroke, 0.0)
+        _line(ink, middle - reach, middle + reach, rng.uniform(0.2, 0.6) * stroke, 0.0)
     return ink
 
 
@@ -37,13 +37,13 @@ def ragged(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
 
 def faint(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     """Parts of the line that hardly left a trace."""
-    strength = 0.75 + 0.35 * _noise(ink.shape, rng.uniform(1, 4) * stroke, rng)
-    return ink * np.clip(strength, 0.25, 1)
+    strength = 0.8 + 0.3 * _noise(ink.shape, rng.uniform(1, 4) * stroke, rng)
+    return ink * np.clip(strength, 0.35, 1)
 
 
 def blur(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     """Out of focus, or shaken."""
-    soft = cv2.GaussianBlur(ink, (0, 0), max(rng.uniform(0.1, 0.4) * stroke, 0.5))
+    soft = cv2.GaussianBlur(ink, (0, 0), max(_mild(rng.uniform(0.1, 0.4) * stroke, ink), 0.5))
     return soft / max(soft.max(), 0.1)
 
 
@@ -73,26 +73,31 @@ def ruled(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
 
 def filled(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     """Corners and the smallest loops run full of ink."""
-    return cv2.morphologyEx(ink, cv2.MORPH_CLOSE, _disc(rng.uniform(0.5, 1.1) * stroke))
+    return cv2.morphologyEx(ink, cv2.MORPH_CLOSE, _disc(_mild(rng.uniform(0.4, 0.9) * stroke, ink)))
 
 
 def thickened(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     """A line that the threshold made a little wider."""
-    return cv2.dilate(ink, _disc(rng.uniform(0.15, 0.5) * stroke))
+    return cv2.dilate(ink, _disc(_mild(rng.uniform(0.15, 0.5) * stroke, ink)))
 
 
 def eroded(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     """A line that the threshold made thinner: what was thin already is lost."""
-    return cv2.erode(ink, _disc(rng.uniform(0.15, 0.45) * stroke))
+    return cv2.erode(ink, _disc(rng.uniform(0.15, 0.3) * stroke))
 
 
 KINDS = (breaks, ragged, faint, blur, specks, ruled, filled, thickened, eroded)
 
 
 def _stroke_width(ink: Ink) -> float:
-    """Twice the largest distance to the edge, about."""
+    """Four times a bar's mean distance to its edge."""
     inside = cv2.distanceTransform((ink > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    return max(2 * float(inside.max()) - 1, 1.5)
+    return max(4 * float(inside[inside > 0].mean()) - 2, 1.5) if inside.any() else 1.5
+
+
+def _mild(pixels: float, ink: Ink) -> float:
+    """At most a twentieth of the picture: more would fill the loops of a fat digit."""
+    return min(pixels, 0.05 * ink.shape[0])
 
 
 def _somewhere_on(ink: Ink, rng: np.random.Generator) -> np.ndarray:

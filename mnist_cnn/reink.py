@@ -1,12 +1,11 @@
 """MNIST digits drawn again from their skeletons, by another pen."""
 
-from dataclasses import replace
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from mnist_cnn.strokes import BRUSHES, Brush, paint
+from mnist_cnn.strokes import BRUSHES, Brush, paint_lines
 
 FINE = 4  # pixels of the skeleton's picture per frame pixel
 KINDS = tuple(kind for kind in BRUSHES if kind != "tapered")  # a skeleton has no first and last
@@ -19,10 +18,10 @@ def reink(frame: np.ndarray, rng: np.random.Generator, brush: Brush | None = Non
     lines = skeleton_lines(fine > 110)
     if not len(lines):
         return np.zeros((FINE * 28, FINE * 28), np.float32)
-    brush = brush or Brush.random(rng, KINDS)
-    # A brush as fat as the drawn digits' may get would fill the loops of a small skeleton.
-    brush = replace(brush, width=min(brush.width, 0.13))
-    return paint(list(_warped(lines / (FINE * 20), rng)), brush, rng)
+    # A brush as fat as drawn digits may have would fill the loops of a small skeleton.
+    brush = brush or Brush.random(rng, KINDS, fattest=0.13)
+    along = np.full(len(lines), 0.5)
+    return paint_lines(_warped(lines / (FINE * 20), rng), along, brush, rng)
 
 
 def thin(mask: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 A *glyph* is a way to write one sign; a *hand* bends it as one person would; a *brush* paints it.
 """
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -201,10 +200,12 @@ class Brush:
     contrast: float = 0.5  # thinnest : widest, where the width changes
 
     @classmethod
-    def random(cls, rng: np.random.Generator, kinds: tuple[str, ...] = BRUSHES) -> "Brush":
+    def random(
+        cls, rng: np.random.Generator, kinds: tuple[str, ...] = BRUSHES, fattest: float = 0.17
+    ) -> "Brush":
         return cls(
             kind=kinds[rng.integers(len(kinds))],
-            width=float(np.exp(rng.uniform(np.log(0.018), np.log(0.17)))),
+            width=float(np.exp(rng.uniform(np.log(0.018), np.log(fattest)))),
             angle=rng.uniform(-1.3, 0.1),
             contrast=rng.uniform(0.25, 0.75),
         )
@@ -223,7 +224,9 @@ def draw(
     glyph = ALLOGRAPHS[digit][names[rng.integers(len(names))]]
     kinds = HELD_OUT_BRUSHES if held_out and rng.random() < 0.5 else BRUSHES
     hand = Hand.random(rng, NARROW.get(digit, SHORTER))
-    return paint(write(glyph, hand, rng), Brush.random(rng, kinds), rng, size)
+    # Loops stay open where the digit is narrow; a 1 has none.
+    fattest = 0.17 if digit == 1 else min(0.19 * hand.width, 0.17)
+    return paint(write(glyph, hand, rng), Brush.random(rng, kinds, fattest), rng, size)
 
 
 def ways(digit: int, held_out: bool = False) -> list[str]:
@@ -272,79 +275,64 @@ def paint(
     strokes: list[np.ndarray], brush: Brush, rng: np.random.Generator, size: int = CANVAS
 ) -> np.ndarray:
     """Ink of strokes, `(size, size)` float32, as large as the canvas allows."""
+    lines = np.concatenate([np.stack([stroke[:-1], stroke[1:]], 1) for stroke in strokes])
+    along = np.concatenate([np.linspace(0, 1, len(stroke) - 1) for stroke in strokes])
+    return paint_lines(lines, along, brush, rng, size)
+
+
+def paint_lines(
+    lines: np.ndarray, along: np.ndarray, brush: Brush, rng: np.random.Generator, size: int = CANVAS
+) -> np.ndarray:
+    """Ink of `(n, 2, 2)` short lines; `along` `(n,)` is how far along its stroke each one lies."""
     width = max(brush.width * size, 1.0)
-    points = np.concatenate(strokes)
-    low, high = points.min(0), points.max(0)
+    low, high = lines.min((0, 1)), lines.max((0, 1))
     # The brush must fit as well, and a dot is not blown up to fill the canvas.
     scale = (size - 1.2 * width - 2) / max(*(high - low), 0.1)
-    offset = (size - 1 - (high - low) * scale) / 2
-    placed = [(stroke - low) * scale + offset for stroke in strokes]
+    lines = (lines - low) * scale + (size - 1 - (high - low) * scale) / 2
     ink = np.zeros((size, size), np.uint8)
-    _PAINTERS[brush.kind](ink, placed, width, brush, rng)
+    if brush.kind == "round":
+        _lines(ink, lines, width)
+    elif brush.kind in ("chisel", "square"):
+        ink = _nib(ink, lines, width, brush)
+    else:
+        _varied(ink, lines, _pressure(lines, along, brush, rng), width, brush)
     return ink.astype(np.float32) / 255
 
 
-def _round(ink, strokes, width, brush, rng) -> None:  # noqa: ARG001
-    _lines(ink, strokes, width)
+def _nib(ink: np.ndarray, lines: np.ndarray, width: float, brush: Brush) -> np.ndarray:
+    """A chisel's edge is `width` wide, and `contrast` of it thick; a square is a square."""
+    thin = max(width * brush.contrast, 1.0) if brush.kind == "chisel" else 1.0
+    _lines(ink, lines, thin)
+    side = round(width - thin) | 1
+    edge = np.ones((side, side), np.uint8)
+    if brush.kind == "chisel":
+        reach = side // 2 * np.array([np.cos(brush.angle), np.sin(brush.angle)])
+        start, end = (tuple(int(v) for v in np.round(side // 2 + s * reach)) for s in (-1, 1))
+        edge = cv2.line(np.zeros((side, side), np.uint8), start, end, 1)
+    return cv2.dilate(ink, edge)
 
 
-def _square(ink, strokes, width, brush, rng) -> None:  # noqa: ARG001
-    _lines(ink, strokes, 1)
-    cv2.dilate(ink, np.ones((round(width),) * 2, np.uint8), dst=ink)
-
-
-def _chisel(ink, strokes, width, brush, rng) -> None:  # noqa: ARG001
-    """A straight edge: as wide as `width` across the edge, and `contrast` of it along the edge."""
-    thin = max(width * brush.contrast, 1.0)
-    reach = (width - thin) / 2
-    edge = np.array([np.cos(brush.angle), np.sin(brush.angle)])
-    for at in np.linspace(-reach, reach, 1 + int(np.ceil(2.4 * reach / thin))):
-        _lines(ink, [stroke + at * edge for stroke in strokes], thin)
-
-
-def _uneven(ink, strokes, width, brush, rng) -> None:
-    """Pressure that comes and goes across the canvas."""
+def _pressure(
+    lines: np.ndarray, along: np.ndarray, brush: Brush, rng: np.random.Generator
+) -> np.ndarray:
+    """From 0 to 1 for each line: strokes that begin or end thinly, or a pen that wavers."""
+    if brush.kind == "tapered":
+        first, last = rng.uniform(0, 1, 2)
+        return 1 - np.maximum(first * (1 - along) ** 2, last * along**2)
     wave, phase = rng.uniform(-0.14, 0.14, 2), rng.uniform(0, 2 * np.pi)
-    _varied(ink, strokes, [0.5 + 0.5 * np.sin(s @ wave + phase) for s in strokes], width, brush)
+    return 0.5 + 0.5 * np.sin(lines[:, 0] @ wave + phase)
 
 
-def _tapered(ink, strokes, width, brush, rng) -> None:
-    """Strokes that begin or end thinly."""
-    first, last = rng.uniform(0, 1, 2)
-    pressures = []
-    for stroke in strokes:
-        t = np.linspace(0, 1, len(stroke))
-        pressures.append(1 - first * (1 - t) ** 2 - last * t**2)
-    _varied(ink, strokes, pressures, width, brush)
+def _varied(ink, lines, pressure, width, brush, levels: int = 5) -> None:
+    level = np.minimum((pressure * levels).astype(int), levels - 1)
+    for at in range(levels):
+        share = brush.contrast + (1 - brush.contrast) * at / (levels - 1)
+        _lines(ink, lines[level == at], width * share)
 
 
-_PAINTERS = {
-    "round": _round,
-    "uneven": _uneven,
-    "tapered": _tapered,
-    "chisel": _chisel,
-    "square": _square,
-}
-
-
-def _varied(ink, strokes, pressures, width, brush, levels: int = 4) -> None:
-    """Lines as wide as the pressure (0 to 1) at each point asks for."""
-    runs = [[] for _ in range(levels)]
-    for stroke, pressure in zip(strokes, pressures, strict=True):
-        level = (pressure * (levels - 0.01)).astype(int)
-        # Every run ends on the next one's first point, so that the line does not break.
-        starts = [0, *(np.flatnonzero(np.diff(level)) + 1), len(stroke)]
-        for first, last in itertools.pairwise(starts):
-            runs[level[first]].append(stroke[first : last + 1])
-    for level, run in enumerate(runs):
-        if run:
-            share = brush.contrast + (1 - brush.contrast) * level / (levels - 1)
-            _lines(ink, run, width * share)
-
-
-def _lines(ink: np.ndarray, strokes: list[np.ndarray], width: float) -> None:
+def _lines(ink: np.ndarray, lines: np.ndarray, width: float) -> None:
     # OpenCV takes fixed-point coordinates: 4 bits behind the point.
-    points = [(stroke * 16 + 0.5).astype(np.int32) for stroke in strokes]
+    points = list((lines * 16 + 0.5).astype(np.int32))
     cv2.polylines(ink, points, False, 255, max(1, round(width)), cv2.LINE_AA, shift=4)
 
 
