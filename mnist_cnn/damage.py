@@ -82,8 +82,8 @@ def thickened(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
 
 
 def eroded(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
-    """A line that the threshold made thinner: what was thin already is lost."""
-    return cv2.erode(ink, _disc(rng.uniform(0.15, 0.3) * stroke))
+    """A line that the threshold made thinner: where the pen was light, it is lost."""
+    return ink if stroke < 5 else cv2.erode(ink, _disc(rng.uniform(0.15, 0.3) * stroke))
 
 
 KINDS = (breaks, ragged, faint, blur, specks, ruled, filled, thickened, eroded)
