@@ -1,0 +1,128 @@
+"""What cameras, paper and thresholds do to ink, before it is framed.
+
+Every kind of damage takes ink `(H, W)` float32 in [0, 1], the width of its stroke in pixels and a
+generator, and is mild enough for a person to read the digit as before.
+"""
+
+import cv2
+import numpy as np
+
+Ink = np.ndarray
+
+
+def damage(ink: Ink, rng: np.random.Generator) -> Ink:
+    """The ink with one to three kinds of damage; the same shape."""
+    stroke = _stroke_width(ink)
+    for kind in rng.choice(len(KINDS), rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]), replace=False):
+        ink = KINDS[kind](ink, stroke, rng)
+    return np.clip(ink, 0, 1).astype(np.float32)
+
+
+def breaks(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
+    """Gaps in the line, shorter than it is wide."""
+    ink = ink.copy()
+    for _ in range(rng.integers(1, 3)):
+        middle, turn = _somewhere_on(ink, rng), rng.uniform(0, np.pi)
+        reach = 1.2 * stroke * np.array([np.cos(turn), np.sin(turn)])
+        _line(ink, middle - reach, middle + reach, rng.uniform(0.2, 0.6) * stroke, 0.0)
+    return ink
+
+
+def ragged(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
+    """An edge that wavers, as a threshold leaves it on rough paper."""
+    noise = _noise(ink.shape, max(0.3 * stroke, 1.0), rng)
+    soft = cv2.GaussianBlur(ink, (0, 0), max(0.25 * stroke, 0.6))
+    return np.clip((soft - 0.45 + rng.uniform(0.05, 0.13) * noise) * 6 + 0.5, 0, 1)
+
+
+def faint(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
+    """Parts of the line that hardly left a trace."""
+    strength = 0.8 + 0.3 * _noise(ink.shape, rng.uniform(1, 4) * stroke, rng)
+    return ink * np.clip(strength, 0.35, 1)
+
+
+def blur(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
+    """Out of focus, or shaken."""
+    soft = cv2.GaussianBlur(ink, (0, 0), max(_mild(rng.uniform(0.1, 0.4) * stroke, ink), 0.5))
+    return soft / max(soft.max(), 0.1)
+
+
+def specks(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
+    """Dirt around the digit, much smaller than its line is wide."""
+    ink = ink.copy()
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    low, high = (columns[0], rows[0]), (columns[-1] + 1, rows[-1] + 1)
+    for _ in range(rng.integers(1, 7)):
+        at = rng.uniform(low, high)
+        _line(ink, at, at, rng.uniform(0.15, 0.45) * stroke, rng.uniform(0.4, 1))
+    return ink
+
+
+def ruled(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
+    """A piece of the paper's line, thinner and fainter than the pen's."""
+    ink = ink.copy()
+    columns = np.flatnonzero(ink.any(0))
+    left, right = np.sort(rng.uniform(columns[0] - stroke, columns[-1] + stroke, 2))
+    row = rng.uniform(0.05, 0.95) * ink.shape[0]
+    points = np.array([[left, row], [right, row + rng.normal(0, 0.01) * ink.shape[0]]])
+    if rng.random() < 0.2:  # squared paper
+        points = points[:, ::-1]
+    _line(ink, *points, rng.uniform(0.1, 0.3) * stroke, rng.uniform(0.25, 0.6))
+    return ink
+
+
+def filled(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
+    """Corners and the smallest loops run full of ink."""
+    return cv2.morphologyEx(ink, cv2.MORPH_CLOSE, _disc(_mild(rng.uniform(0.4, 0.9) * stroke, ink)))
+
+
+def thickened(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
+    """A line that the threshold made a little wider."""
+    return cv2.dilate(ink, _disc(_mild(rng.uniform(0.15, 0.5) * stroke, ink)))
+
+
+def eroded(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
+    """A line that the threshold made thinner: where the pen was light, it is lost."""
+    return ink if stroke < 5 else cv2.erode(ink, _disc(rng.uniform(0.15, 0.3) * stroke))
+
+
+KINDS = (breaks, ragged, faint, blur, specks, ruled, filled, thickened, eroded)
+
+
+def _stroke_width(ink: Ink) -> float:
+    """Four times a bar's mean distance to its edge."""
+    inside = cv2.distanceTransform((ink > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    return max(4 * float(inside[inside > 0].mean()) - 2, 1.5) if inside.any() else 1.5
+
+
+def _mild(pixels: float, ink: Ink) -> float:
+    """At most a twentieth of the picture: more would fill the loops of a fat digit."""
+    return min(pixels, 0.05 * ink.shape[0])
+
+
+def _somewhere_on(ink: Ink, rng: np.random.Generator) -> np.ndarray:
+    """The `x, y` of some pixel that has ink; the middle of the picture if none has."""
+    pixels = np.flatnonzero(ink > 0.5)
+    if not len(pixels):
+        return np.array(ink.shape[::-1]) / 2
+    return np.array(divmod(int(rng.choice(pixels)), ink.shape[1])[::-1], float)
+
+
+def _noise(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.ndarray:
+    """A smooth random field with mean 0 and deviation 1, its grain about `scale` pixels."""
+    coarse = [max(2, int(np.ceil(side / scale)) + 1) for side in shape]
+    field = rng.standard_normal(coarse, np.float32)
+    return cv2.resize(field, shape[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def _line(ink: Ink, start: np.ndarray, end: np.ndarray, width: float, value: float) -> None:
+    start, end = (tuple(int(v) for v in np.round(p * 16)) for p in (start, end))
+    drawn = np.zeros(ink.shape, np.uint8)
+    cv2.line(drawn, start, end, 255, max(1, round(width)), cv2.LINE_AA, shift=4)
+    cover = drawn.astype(np.float32) / 255
+    np.copyto(ink, np.maximum(ink, value * cover) if value else ink * (1 - cover))
+
+
+def _disc(diameter: float) -> np.ndarray:
+    side = max(2, round(diameter))
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))

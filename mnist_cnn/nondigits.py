@@ -1,0 +1,381 @@
+"""Ink that no sensible reader takes for a digit: letters, shapes, scribbles, pieces, pairs.
+
+Signs that are digits to some reader are left out: O o I l i J Z z S s B b G g q Q y a P? and
+their like, a bare line (a 1), a closed ring (a 0).
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from mnist_cnn.ink import frame
+from mnist_cnn.strokes import Brush, Hand, draw, paint, write
+
+Source = tuple[np.ndarray, np.ndarray] | None  # MNIST's frames (N, 28, 28) and labels (N,)
+
+# Written as in `strokes.ALLOGRAPHS`.
+LETTERS = {
+    "A": "5,100 50,0 | 95,100; 22,62 80,62",
+    "E": "90,0 10,0 | 10,100 | 92,100; 10,50 75,50",
+    "F": "92,0 12,0 | 10,100; 12,46 78,46",
+    "H": "10,0 10,100; 90,0 90,100; 10,50 90,50",
+    "K": "12,0 12,100; 90,0 14,56; 36,42 92,100",
+    "L": "14,0 12,100 | 90,100",
+    "M": "5,100 12,0 | 50,70 | 88,0 | 95,100",
+    "N": "10,100 10,0 | 90,100 | 90,0",
+    "P": "14,0 14,100; 14,4 60,0 90,26 60,52 14,54",
+    "R": "14,0 14,100; 14,4 60,0 88,24 60,48 14,52 | 92,100",
+    "T": "2,2 98,2; 50,2 50,100",
+    "V": "5,0 50,100 | 95,0",
+    "W": "0,0 25,100 | 50,25 | 75,100 | 100,0",
+    "X": "5,0 95,100; 95,0 5,100",
+    "d": "80,62 50,44 14,60 16,94 50,100 80,80; 82,0 82,100",
+    "e": "12,58 88,52 70,14 36,6 8,50 30,98 90,84",
+    "f": "88,10 66,0 46,16 44,100; 14,42 82,42",
+    "h": "14,0 14,100; 14,66 48,46 82,62 84,100",
+    "k": "16,0 16,100; 78,40 18,72; 36,62 84,100",
+    "m": "5,20 5,100; 5,40 28,18 48,40 48,100; 48,40 72,18 95,40 95,100",
+    "n": "10,15 10,100; 10,45 50,14 88,40 88,100",
+    "r": "20,12 22,100; 22,50 48,16 86,20",
+    "t": "48,0 46,80 60,100 86,90; 12,28 88,28",
+    "u": "10,0 10,70 45,98 84,66; 86,0 88,100",
+    "v": "5,0 48,100 | 95,0",
+    "w": "2,5 10,80 30,95 50,60 | 70,95 90,80 98,5",
+    "x": "8,0 88,100; 92,0 8,100",
+}
+# Other alphabets; training sees none of them.
+FOREIGN = {
+    "Zhe": "50,0 50,100; 5,0 40,50 5,100; 95,0 60,50 95,100",
+    "Sha": "5,0 5,100 | 95,100 | 95,0; 50,0 50,100",
+    "Yu": "8,0 8,100; 8,50 42,50; 68,0 42,50 68,100 96,50 68,0",
+    "psi": "8,10 12,50 50,62 88,50 92,10; 50,0 50,100",
+    "pi": "2,8 98,4; 30,6 22,100; 70,6 74,90 92,96",
+    "lambda": "12,0 34,6 88,100; 46,38 8,100",
+    "Omega": "2,98 36,96 | 8,50 30,6 70,6 92,50 64,96 | 98,98",
+    "tree": "5,28 95,28; 50,0 50,100; 48,30 5,82; 52,30 95,82",
+    "big": "5,35 95,35; 50,0 45,50 5,100; 52,40 95,100",
+    "ta": "5,15 60,15; 38,0 10,100; 50,45 90,45; 46,72 60,95 94,92",
+    "gimel": "30,5 62,12 66,70 80,100; 64,62 22,100",
+    "aleph": "10,0 90,100; 88,0 82,30 62,48; 34,32 14,60 18,100",
+}
+SHAPES = {
+    "circle with a cross": "50,0 0,50 50,100 100,50 50,0; 50,-6 50,106; -6,50 106,50",
+    "square": "2,0 0,100 | 100,100 | 100,0 | 2,0",
+    "square with a cross": "0,0 0,100 | 100,100 | 100,0 | 0,0; 0,0 100,100; 100,0 0,100",
+    "triangle": "50,0 0,96 | 100,96 | 50,0",
+    "star": "50,0 20,100 | 98,36 | 2,38 | 82,100 | 50,0",
+    "heart": "50,26 24,0 0,30 50,100 | 100,30 76,0 50,26",
+    "arrow": "0,50 100,50; 68,20 100,50 | 68,80",
+    "double arrow": "0,50 100,50; 70,24 100,50 | 70,76; 30,24 0,50 | 30,76",
+    "spiral": "50,50 58,44 64,54 50,64 36,52 46,32 72,36 80,60 54,82 20,68 20,30 54,12 94,34 96,74 60,100",
+    "plus": "50,0 50,100; 0,50 100,50",
+    "tick": "0,60 34,100 | 100,0",
+    "hash": "32,0 26,100; 74,0 68,100; 0,32 100,30; 0,70 100,68",
+    "question mark": "14,22 40,0 80,12 76,36 50,52 48,74; 48,97 49,100",
+    "percent": "18,0 2,14 16,30 34,16 18,0; 92,0 8,100; 82,70 66,84 82,100 98,86 82,70",
+    "smiley": "50,0 0,50 50,100 100,50 50,0; 33,34 33,37; 67,34 67,37; 25,64 50,80 75,64",
+    "house": "0,100 0,45 | 50,0 | 100,45 | 100,100 | 0,100; 40,100 40,68 | 62,68 | 62,100",
+    "sun": "50,28 28,50 50,72 72,50 50,28; 50,16 50,0; 50,84 50,100; 16,50 0,50; 84,50 100,50;"
+    " 74,26 88,12; 26,26 12,12; 26,74 12,88; 74,74 88,88",
+    "equals": "0,30 100,28; 0,72 100,70",
+    "division": "0,50 100,50; 50,18 51,20; 50,80 51,82",
+    "asterisk": "50,0 50,100; 8,24 92,76; 92,24 8,76",
+    "grid": "0,0 0,100 | 100,100 | 100,0 | 0,0; 33,0 33,100; 67,0 67,100; 0,33 100,33; 0,67 100,67",
+    "stick man": "50,0 36,10 50,22 64,10 50,0; 50,22 50,64; 18,40 82,40; 50,64 24,100; 50,64 76,100",
+    "wave": "0,50 16,20 34,80 50,20 66,80 84,20 100,50",
+    "cloud": "12,80 0,58 22,46 26,18 58,14 70,36 98,44 94,78 12,80",
+    "at": "66,38 44,32 32,52 48,68 66,40 | 70,66 90,60 94,28 56,2 12,22 6,66 40,98 84,90",
+    "euro": "92,14 60,0 26,24 22,76 58,100 92,88; 4,40 70,40; 4,60 66,60",
+    "hook and dot": "20,30 50,0 78,30 54,66; 50,96 52,98",
+}  # fmt: skip
+# Shapes that training does not see.
+DOODLES = {
+    "fish": "0,50 40,18 78,48 100,78 | 98,22 | 78,52 40,82 0,50; 24,42 25,44",
+    "cup": "4,10 14,100 | 66,100 | 76,10 | 4,10; 74,30 100,40 94,66 70,70",
+    "fir": "50,0 10,40 | 34,38 | 0,78 | 100,78 | 66,38 | 90,40 | 50,0; 50,78 50,100",
+    "flower": "50,40 50,100; 50,22 34,4 50,2 52,20 70,4 82,20 58,28 80,44 60,54 50,36 34,52 20,40 44,26 20,18 30,6 50,22",
+    "envelope": "0,15 0,85 | 100,85 | 100,15 | 0,15; 0,15 50,58 | 100,15",
+    "ampersand": "98,100 24,30 30,2 62,6 58,30 8,66 14,96 50,100 92,52",
+    "umbrella": "0,50 22,10 50,0 78,10 100,50 | 75,42 50,50 25,42 0,50; 50,50 50,90 38,100 28,88",
+    "car": "0,70 4,46 | 26,42 38,16 | 72,16 84,44 | 100,50 100,72 | 0,70; 22,72 14,84 24,96 34,84 22,72; 76,72 68,84 78,96 88,84 76,72",
+    "note": "30,86 10,78 4,94 22,98 30,86 | 30,0 | 90,10 | 90,80 70,74 66,92 84,94 90,80",
+    "crossed circles": "34,0 2,40 34,80 68,40 34,0; 66,20 32,60 66,100 98,60 66,20",
+    "angry face": "4,2 0,98 | 98,98 | 98,2 | 4,2; 20,26 40,40; 80,26 60,40; 24,76 50,62 76,76",
+    "infinity arrows": "0,20 100,20; 80,4 100,20 | 80,36; 100,80 0,80; 20,64 0,80 | 20,96",
+}  # fmt: skip
+
+LETTER_WIDTHS = (0.6, 1.1)
+# Halves of digits that are no digits themselves: where to cut, as (top, bottom, left, right).
+PIECES = {
+    0: ((0.0, 0.5, 0, 1), (0.5, 1.0, 0, 1)),
+    2: ((0.6, 1.0, 0, 1),),
+    5: ((0.0, 0.48, 0, 1),),
+    8: ((0, 1, 0.0, 0.5), (0.3, 0.68, 0, 1)),
+}
+
+
+def nondigit(
+    rng: np.random.Generator, source: Source = None, held_out: bool = False, kind: str | None = None
+) -> np.ndarray:
+    """Ink of something that is no digit, `(H, W)` float32 in [0, 1].
+
+    Args:
+        rng: decides everything.
+        source: frames and labels of MNIST; half of the pieces and pairs are made of them. In
+            training these must be training frames.
+        held_out: one of the kinds that are never drawn without it.
+        kind: one of `KINDS` or `HELD_OUT_KINDS`; by default a random one.
+    """
+    kinds = HELD_OUT_KINDS if held_out else KINDS
+    kind = kind or str(rng.choice(list(kinds)))
+    if kind not in KINDS | HELD_OUT_KINDS:
+        raise ValueError(
+            f"unknown kind {kind!r}; choose one of {', '.join(KINDS | HELD_OUT_KINDS)}"
+        )
+    return (KINDS | HELD_OUT_KINDS)[kind](rng, source)
+
+
+def nondigit_frames(
+    n: int,
+    seed: int,
+    source: Source = None,
+    held_out: bool = False,
+    change: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+) -> np.ndarray:
+    """`(n, 28, 28)` uint8 frames of non-digits; the arguments are those of `nondigit` and of
+    `strokes.draw_frames`."""
+    rng = np.random.default_rng(seed)
+    frames = np.zeros((n, 28, 28), np.uint8)
+    for index in range(n):
+        while not frames[index].any():  # damage may leave nothing, and nothing is another answer
+            ink = nondigit(rng, source, held_out)
+            frames[index] = frame(change(ink, rng) if change else ink)
+    return frames
+
+
+def _glyph(glyphs: dict[str, str], rng: np.random.Generator) -> np.ndarray:
+    glyph = glyphs[str(rng.choice(list(glyphs)))]
+    hand = Hand.random(rng, LETTER_WIDTHS)
+    return paint(write(glyph, hand, rng), Brush.random(rng, fattest=0.13), rng)
+
+
+def _letter(rng: np.random.Generator, source: Source) -> np.ndarray:
+    return _glyph(LETTERS, rng)
+
+
+def _shape(rng: np.random.Generator, source: Source) -> np.ndarray:
+    return _glyph(SHAPES, rng)
+
+
+def _foreign(rng: np.random.Generator, source: Source) -> np.ndarray:
+    return _glyph(FOREIGN, rng)
+
+
+def _doodle(rng: np.random.Generator, source: Source) -> np.ndarray:
+    return _glyph(DOODLES, rng)
+
+
+def _word(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """Two to five letters in a row, by one hand."""
+    hand = Hand.random(rng, LETTER_WIDTHS)
+    names = rng.choice(list(LETTERS), rng.integers(2, 6))
+    return paint(_row([LETTERS[str(n)] for n in names], hand, rng), Brush.random(rng), rng)
+
+
+def _row(glyphs: list[str], hand: Hand, rng: np.random.Generator) -> list[np.ndarray]:
+    strokes, right = [], 0.0
+    for glyph in glyphs:
+        written = write(glyph, hand, rng)
+        left = min(stroke[:, 0].min() for stroke in written)
+        written = [stroke + [right - left, 0] for stroke in written]
+        right = max(stroke[:, 0].max() for stroke in written) + rng.uniform(0.02, 0.3)
+        strokes += written
+    return strokes
+
+
+def _scribble(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """A pen that wanders: through random places, or in overlapping loops."""
+    n = rng.integers(10, 26)
+    if rng.random() < 0.5:
+        places = rng.integers(0, 100, (n, 2))
+    else:
+        t = np.linspace(0, 1, 3 * n)
+        turns, drift = rng.uniform(4, 9), rng.uniform(30, 250)
+        places = np.stack([np.sin(2 * np.pi * turns * t) * 40 + drift * t,
+                           np.cos(2 * np.pi * turns * t) * 45], 1)  # fmt: skip
+        places = (places + rng.normal(0, 6, places.shape)).astype(int)
+    return _pen(_words(places), rng)
+
+
+def _zigzag(rng: np.random.Generator, source: Source) -> np.ndarray:
+    n = rng.integers(6, 14)
+    sides = np.where(np.arange(n) % 2, 100, 0) + rng.normal(0, 8, n)
+    along = np.linspace(0, rng.uniform(60, 200), n) + rng.normal(0, 3, n)
+    places = np.stack([along, sides] if rng.random() < 0.5 else [sides, along], 1).astype(int)
+    return _pen(" | ".join(_words(places).split()), rng)
+
+
+def _hatching(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """Parallel lines, often crossed by others."""
+    strokes = []
+    for turned in range(rng.integers(1, 3)):
+        n = rng.integers(4, 10)
+        at, start = np.linspace(0, 100, n), rng.normal(0, 7, n)
+        lines = np.stack([at + rng.normal(0, 3, n), start, at, 100 + rng.normal(0, 7, n)], 1)
+        lines = lines.astype(int)[:, [1, 0, 3, 2] if turned else [0, 1, 2, 3]]
+        strokes += [f"{a},{b} {c},{d}" for a, b, c, d in lines]
+    return _pen("; ".join(strokes), rng)
+
+
+def _lines_and_dots(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """A few lines that do not meet by design, dots, or both; never one upright line alone."""
+    lines = rng.integers(0, 5)
+    strokes = [_words(rng.integers(0, 100, (2, 2))) for _ in range(lines)]
+    if lines < 2:
+        strokes = strokes[:0]
+    for x, y in rng.integers(0, 100, (rng.integers(0 if strokes else 3, 9), 2)):
+        strokes.append(f"{x},{y} {x + 2},{y + 1}")
+    return _pen("; ".join(strokes), rng)
+
+
+def _dash(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """A lying line, straight or wavy."""
+    rise = rng.integers(-12, 13, rng.integers(2, 6))
+    places = np.stack([np.linspace(0, 100, len(rise)), rise], 1).astype(int)
+    return paint(write(_words(places), _STEADY, rng), Brush.random(rng), rng)
+
+
+def _words(places: np.ndarray) -> str:
+    return " ".join(f"{x},{y}" for x, y in places)
+
+
+# These signs are random as they are; a hand that bends them would add nothing.
+_STEADY = Hand(0, 0, 1, 0.005, 0.01, 0, 0.1, 0, 0.01, 0)
+
+
+def _pen(glyph: str, rng: np.random.Generator) -> np.ndarray:
+    return paint(write(glyph, _STEADY, rng), Brush.random(rng, fattest=0.1), rng)
+
+
+def _blob(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """Stains: random areas, one large or many small ones."""
+    field = _noise(rng, rng.integers(3, 7))
+    return np.clip((field - rng.uniform(0.2, 0.8)) * 8 + 0.5, 0, 1)
+
+
+def _texture(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """Noise, grain, stripes and checks that fill the picture."""
+    kind = rng.integers(4)
+    if kind == 0:
+        return (rng.random((56, 56)) ** rng.uniform(0.5, 6)).astype(np.float32)
+    if kind == 1:
+        return np.clip(_noise(rng, rng.integers(8, 20)) + rng.uniform(-0.3, 0.5), 0, 1)
+    y, x = np.mgrid[:84, :84] / 84
+    turn, waves = rng.uniform(0, np.pi), rng.uniform(3, 8)
+    stripes = np.sin(2 * np.pi * waves * (x * np.cos(turn) + y * np.sin(turn)))
+    if kind == 3:
+        stripes *= np.sin(2 * np.pi * waves * (y * np.cos(turn) - x * np.sin(turn)))
+    return np.clip(stripes * rng.uniform(1, 4), 0, 1).astype(np.float32)
+
+
+def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
+    """`(84, 84)` float32 smooth noise with mean 0 and deviation 1."""
+    coarse = rng.standard_normal((cells, cells), np.float32)
+    return cv2.resize(coarse, (84, 84), interpolation=cv2.INTER_CUBIC)
+
+
+def _digit(digit: int, rng: np.random.Generator, source: Source) -> np.ndarray:
+    """Cropped ink of a digit, drawn or from the source, 80 pixels high."""
+    if source is not None and rng.random() < 0.5:
+        frames, labels = source
+        ink = frames[rng.choice(np.flatnonzero(labels == digit))].astype(np.float32) / 255
+    else:
+        ink = draw(digit, rng)
+    rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    width = max(4, round(80 * ink.shape[1] / ink.shape[0]))
+    return np.clip(cv2.resize(ink, (width, 80), interpolation=cv2.INTER_CUBIC), 0, 1)
+
+
+def _piece(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """Half a digit, where that is no digit."""
+    digit = int(rng.choice(list(PIECES)))
+    ink = _digit(digit, rng, source)
+    cuts = PIECES[digit]
+    top, bottom, left, right = cuts[rng.integers(len(cuts))]
+    height, width = ink.shape
+    return ink[int(top * height) : int(bottom * height), int(left * width) : int(right * width)]
+
+
+def _several(n: int) -> Callable[[np.random.Generator, Source], np.ndarray]:
+    def several(rng: np.random.Generator, source: Source) -> np.ndarray:
+        """Digits side by side, some of them touching."""
+        digits = rng.integers(0, 10, n)
+        ink = _digit(int(digits[0]), rng, source)
+        for left, right in zip(digits[:-1], digits[1:], strict=True):
+            # A 1 that touches a round digit can make another digit: 01 a 9, 10 a 6.
+            least = 14 if 1 in (left, right) else -8
+            ink = _beside(ink, _digit(int(right), rng, source), int(rng.integers(least, 24)))
+        return ink
+
+    return several
+
+
+def _beside(left: np.ndarray, right: np.ndarray, gap: int) -> np.ndarray:
+    gap = max(gap, -min(left.shape[1], right.shape[1]) // 3)
+    ink = np.zeros((80, left.shape[1] + gap + right.shape[1]), np.float32)
+    ink[:, : left.shape[1]] = left
+    at = left.shape[1] + gap
+    ink[:, at:] = np.maximum(ink[:, at:], right)
+    return ink
+
+
+def _stacked(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """One digit above another: a fraction without its line."""
+    above, below = (_digit(int(d), rng, source) for d in rng.integers(2, 8, 2))
+    return np.rot90(_beside(np.rot90(_wide(above)), np.rot90(_wide(below)), 10), -1).copy()
+
+
+def _wide(ink: np.ndarray) -> np.ndarray:
+    return cv2.resize(ink, (80, 80), interpolation=cv2.INTER_AREA)
+
+
+def _crossed_out(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """A digit under a large cross or a zigzag."""
+    ink = np.pad(_digit(int(rng.integers(10)), rng, source), ((10, 10), (20, 20)))
+    height, width = ink.shape
+    if rng.random() < 0.5:
+        places = np.array([[[0, 0], [1, 1]], [[1, 0], [0, 1]]], float)
+    else:
+        n = rng.integers(5, 9)
+        places = np.stack([np.arange(n) % 2, np.linspace(0.1, 0.9, n)], 1)[None]
+    places = (places + rng.normal(0, 0.05, places.shape)) * [width, height]
+    points = list(np.round(places * 16).astype(np.int32))
+    over = np.zeros(ink.shape, np.uint8)
+    cv2.polylines(over, points, False, 255, int(rng.integers(3, 9)), cv2.LINE_AA, shift=4)
+    return np.maximum(ink, over.astype(np.float32) / 255)
+
+
+KINDS: dict[str, Callable[[np.random.Generator, Source], np.ndarray]] = {
+    "letter": _letter,
+    "shape": _shape,
+    "word": _word,
+    "scribble": _scribble,
+    "zigzag": _zigzag,
+    "hatching": _hatching,
+    "lines and dots": _lines_and_dots,
+    "dash": _dash,
+    "blob": _blob,
+    "texture": _texture,
+    "piece": _piece,
+    "two digits": _several(2),
+    "three digits": _several(3),
+    "crossed out": _crossed_out,
+}
+HELD_OUT_KINDS: dict[str, Callable[[np.random.Generator, Source], np.ndarray]] = {
+    "foreign letter": _foreign,
+    "doodle": _doodle,
+    "four digits": _several(4),
+    "stacked digits": _stacked,
+}
