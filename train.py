@@ -30,10 +30,13 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from mnist_cnn import card, data, hub, nondigits, plots, strokes
+from mnist_cnn import card, data, hub, plots, strokes
 from mnist_cnn.augment import Augmentation, Augmenter
+from mnist_cnn.damage import damage
 from mnist_cnn.evaluate import calibrated_logits, evaluate, fit_temperature, fit_threshold
 from mnist_cnn.model import FLAGSHIP, PRESETS, Config, MnistCNN
+from mnist_cnn.nondigits import nondigit_frames
+from mnist_cnn.reink import reink_frames
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Recipe:
 
     dataset: str = "mnist"  # one of mnist, synthetic (drawn by the program, needs no files)
     drawn_digits: int = 0  # pen-stroke digits, drawn by the program, added to the training frames
+    reinked_digits: int = 0  # training digits drawn again from their skeletons, added too
     nondigits: int = 0  # letters, shapes, scribbles and pieces, drawn by the program, added too
     nondigit_weight: float = 0.5  # of their loss, beside the digits'
     refused: float = 0.005  # share of the validation digits that may be refused as no digit
@@ -68,7 +72,14 @@ class Recipe:
         for name in ("epochs", "batch_size", "lr"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
-        at_least_0 = ("drawn_digits", "nondigits", "nondigit_weight", "val_size", "weight_decay")
+        at_least_0 = (
+            "drawn_digits",
+            "reinked_digits",
+            "nondigits",
+            "nondigit_weight",
+            "val_size",
+            "weight_decay",
+        )
         for name in (*at_least_0, "grad_clip", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -105,7 +116,11 @@ _PLAIN = Recipe(
 
 # A recipe, the network that it trains, and the augmentation that it uses.
 RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
-    "flagship": (Recipe(drawn_digits=6000), FLAGSHIP, Augmentation()),
+    "flagship": (
+        Recipe(drawn_digits=12_000, reinked_digits=8_000, nondigits=12_000),
+        FLAGSHIP,
+        Augmentation(),
+    ),
     "wide-5x5": (
         dataclasses.replace(_PLAIN, lr=3e-4, batch_size=64),
         PRESETS["wide-5x5"],
@@ -194,20 +209,31 @@ def split(run: Run, data_dir: str | Path) -> tuple[Tensor, Tensor, Tensor, Tenso
         )
     order = torch.from_numpy(np.random.default_rng(run.seed).permutation(len(frames)))
     held_out, kept = order[: run.recipe.val_size], order[run.recipe.val_size :]
-    drawn, drawn_labels = strokes.draw_frames(run.recipe.drawn_digits, seed=run.seed)
-    others = nondigits.nondigit_frames(run.recipe.nondigits, run.seed, frames[kept].numpy())
+    extra_frames, extra_labels = extra(run, frames[kept].numpy(), labels[kept].numpy())
     return (
-        torch.cat([frames[kept], torch.from_numpy(np.concatenate([drawn, others]))]),
-        torch.cat(
-            [
-                labels[kept],
-                torch.from_numpy(drawn_labels),
-                torch.full((len(others),), NOT_A_DIGIT),
-            ]
-        ),
+        torch.cat([frames[kept], torch.from_numpy(extra_frames)]),
+        torch.cat([labels[kept], torch.from_numpy(extra_labels)]),
         frames[held_out],
         labels[held_out],
     )
+
+
+def extra(run: Run, frames: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the program adds to the training frames: drawn and re-inked digits, and non-digits."""
+    recipe, seed = run.recipe, run.seed
+    drawn, drawn_labels = strokes.draw_frames(recipe.drawn_digits, seed, change=worn)
+    rows = np.random.default_rng(seed).integers(0, len(frames), recipe.reinked_digits)
+    reinked = reink_frames(frames[rows], seed, change=worn)
+    others = nondigit_frames(recipe.nondigits, seed, (frames, labels), change=worn)
+    return (
+        np.concatenate([drawn, reinked, others]),
+        np.concatenate([drawn_labels, labels[rows], np.full(len(others), NOT_A_DIGIT)]),
+    )
+
+
+def worn(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Half of the ink as it is, half with what cameras and thresholds do to it."""
+    return damage(ink, rng) if rng.random() < 0.5 else ink
 
 
 def calibrate(model: MnistCNN, run: Run, frames: Tensor, labels: Tensor) -> None:
@@ -219,7 +245,7 @@ def calibrate(model: MnistCNN, run: Run, frames: Tensor, labels: Tensor) -> None
     temperature = fit_temperature(logits, labels) * model.config.temperature
     model.config = dataclasses.replace(model.config, temperature=temperature)
     if run.recipe.nondigits:
-        drawn, _ = strokes.draw_frames(len(frames), seed=run.seed + VALIDATION_SEED)
+        drawn, _ = strokes.draw_frames(len(frames), run.seed + VALIDATION_SEED, change=worn)
         logits = calibrated_logits(model, torch.cat([frames, torch.from_numpy(drawn)]))
         threshold = fit_threshold(logits, run.recipe.refused)
         model.config = dataclasses.replace(model.config, threshold=threshold)

@@ -59,7 +59,9 @@ def calibrated_logits(model: nn.Module, frames: Tensor, batch_size: int = 1000) 
     """Logits over the model's temperature, `(N, classes)` on the CPU; the model's mode is kept."""
     training, device = model.training, next(model.parameters()).device
     model.eval()
-    logits = torch.cat([model(batch.to(device)).float().cpu() for batch in frames.split(batch_size)])
+    logits = torch.cat(
+        [model(batch.to(device)).float().cpu() for batch in frames.split(batch_size)]
+    )
     model.train(training)
     return logits / model.config.temperature
 
