@@ -17,12 +17,14 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
 from mnist_cnn import MnistCNN, Prediction, load_model
 from mnist_cnn.sketchpad import png, sketchpad
 
 PORT = 7860
+HEAT = np.array([255, 115, 20])  # RGB
 CSS = """
 .gradio-container { width: 100%; max-width: 960px !important; margin: 0 auto !important; }
 .answer { display: grid; gap: 10px; grid-template-columns: auto 1fr; align-items: center; }
@@ -33,9 +35,11 @@ CSS = """
 .answer .bars .bar { height: 14px; border-radius: 4px; background: var(--border-color-primary); }
 .answer .bars .fill { height: 100%; border-radius: 4px; background: var(--color-accent); }
 .answer .bars .share { text-align: right; font-variant-numeric: tabular-nums; }
-.answer figure { grid-column: 1 / -1; display: flex; gap: 12px; align-items: center; margin: 0; }
+.answer .pictures { grid-column: 1 / -1; display: flex; gap: 16px; }
+.answer figure { margin: 0; }
+.answer figcaption { font-size: 13px; margin-top: 4px; }
+.answer figure img { width: 112px; height: 112px; image-rendering: pixelated; border-radius: 6px; }
 @media (max-width: 640px) { .answer .digit { font-size: 56px; min-width: 56px; } }
-.answer .frame { width: 112px; height: 112px; image-rendering: pixelated; border-radius: 6px; }
 """  # noqa: E501
 
 
@@ -107,8 +111,9 @@ def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
             image = picture()
             prediction = model.predict(image)
         except ValueError as error:
-            return answer_html(model.predict(None), names, without_folder(error))
-        return answer_html(prediction, names, invitation if image is None else "")
+            return answer_html(model.predict(None), names, text=without_folder(error))
+        heatmap = model.explain(prediction.frame)
+        return answer_html(prediction, names, heatmap, invitation if image is None else "")
 
     def predict(path: str | None) -> dict[str, Any]:
         try:
@@ -166,8 +171,13 @@ def weights_text(model: MnistCNN, notice: str) -> str:
     return f"⚠️ {notice}\n\n{text}" if notice else text
 
 
-def answer_html(prediction: Prediction, names: tuple[str, ...], text: str = "") -> str:
-    """The answer, the probabilities in the order of the classes, and the frame.
+def answer_html(
+    prediction: Prediction,
+    names: tuple[str, ...],
+    heatmap: np.ndarray | None = None,
+    text: str = "",
+) -> str:
+    """The answer, the probabilities in the order of the classes, the frame and the heatmap.
 
     `text` stands beside the digit; without it, how sure the answer is or why there is none.
     """
@@ -179,25 +189,38 @@ def answer_html(prediction: Prediction, names: tuple[str, ...], text: str = "") 
         f'style="width:{share:.1%}"></div></div><span class="share">{share:.1%}</span></li>'
         for name, share in zip(names, prediction.probs, strict=True)
     )
+    pictures = image_html(prediction.frame, "What the network saw", "The 28 by 28 pixels")
+    if heatmap is not None and heatmap.any():
+        likeliest = names[int(prediction.probs.argmax())]
+        caption = f"Why {likeliest}" if known else f"What speaks for {likeliest}"
+        pictures += image_html(heated(prediction.frame, heatmap), caption, "Heatmap")
     return (
         f'<div class="answer"><div class="digit">{digit}</div>'
         f'<p class="sure" role="status">{escape(text)}</p><ol class="bars">{bars}</ol>'
-        f'<figure><img class="frame" alt="The 28 by 28 pixels that the network saw" '
-        f'src="{frame_url(prediction)}"><figcaption>What the network saw: 28×28 pixels, scaled and '
-        "centred like the digits it learned from.</figcaption></figure></div>"
+        f'<div class="pictures">{pictures}</div></div>'
     )
+
+
+def image_html(pixels: np.ndarray, caption: str, what: str) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    data = base64.b64encode(stream.getvalue()).decode()
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" alt="{escape(what)}: {escape(caption)}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def heated(frame: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    """The frame in grey with the heatmap in the app's orange over it, `(28, 28, 3)` uint8."""
+    share = heatmap[..., None]
+    return np.round((1 - share) * frame[..., None] * 0.6 + share * HEAT).astype(np.uint8)
 
 
 def without_folder(error: ValueError) -> str:
     """The message without the server's folder in front of the file's name."""
     name, colon, text = str(error).partition(": ")
     return os.path.basename(name) + colon + text
-
-
-def frame_url(prediction: Prediction) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(prediction.frame).save(stream, "PNG")
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 if __name__ == "__main__":

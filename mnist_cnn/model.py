@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError, safe_open
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mnist_cnn import hub
+from mnist_cnn.explain import explain
 from mnist_cnn.predict import Prediction, predict
 
 BUNDLED = Path(__file__).parent / "weights"
@@ -284,6 +286,10 @@ class MnistCNN(
     def predict(self, images: Any) -> Prediction | list[Prediction]:
         """Read one picture, or each of a list of them; see `mnist_cnn.predict.predict`."""
         return predict(self, images)
+
+    def explain(self, frame: np.ndarray, digit: int | None = None) -> np.ndarray:
+        """Where in a frame the evidence for a digit lies; see `mnist_cnn.explain.explain`."""
+        return explain(self, frame, digit)
 
     @classmethod
     def from_pretrained(

@@ -18,7 +18,7 @@ DATA_DIR = Path(os.environ.get("MNIST_DATA_DIR", "data"))
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """A folder with the real MNIST."""
-    if not (DATA_DIR / "MNIST" / "raw").is_dir():
+    if not any((DATA_DIR / "MNIST" / "raw").glob("t10k-images-idx3-ubyte*")):
         pytest.skip(f"no MNIST in {DATA_DIR}; set MNIST_DATA_DIR to a folder that holds it")
     return DATA_DIR
 

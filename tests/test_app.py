@@ -136,12 +136,14 @@ def test_the_eraser_takes_ink_away(page):
     wait_for_answer(page, "–")
 
 
-def test_the_frame_is_what_the_network_saw(page):
+def test_the_frame_and_the_heatmap_are_shown(page):
     draw(page, SEVEN)
     wait_for_answer(page, "7")
-    frame = page.locator(".answer .frame").first
-    assert frame.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [28, 28]
-    assert "28 by 28" in frame.get_attribute("alt")
+    captions = page.locator(".answer").first.locator("figcaption").all_inner_texts()
+    assert captions == ["What the network saw", "Why 7"]
+    for picture in page.locator(".answer").first.locator("img").all():
+        assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [28, 28]
+        assert picture.get_attribute("alt")
 
 
 def test_upload_a_file(page, frames, tmp_path):
