@@ -154,39 +154,43 @@ HELD_OUT_BRUSHES = ("square",)
 
 CANVAS = 96  # pixels; `ink.frame` works at 80
 STEPS = 6  # points of a curve from one point of a glyph to the next
-NARROW = {1: (0.35, 0.8)}  # a wide 1 has a flat flag, and a flat flag makes it a 7
-SHORTER = (0.5, 1.1)  # width : height of the other digits' boxes
+NARROW = {1: (0.3, 0.85)}  # a wide 1 has a flat flag, and a flat flag makes it a 7
+SHORTER = (0.42, 1.2)  # width : height of the other digits' boxes
 
 
 @dataclass(frozen=True)
 class Hand:
     """How one writer bends a glyph; lengths are shares of its height."""
 
-    slant: float  # to the right for one unit up
-    turn: float  # radians
-    width: float  # of the box
-    jitter: float  # each point for itself
-    warp: float  # neighbouring points together
-    taper: float  # the top wider than the bottom, or narrower
-    rounding: float  # corners, from 0 (sharp) to 1 (none)
-    tremor: float
-    lift: float  # strokes do not meet exactly where the pen was lifted
-    hook: float  # what the pen draws as it comes down and leaves; 0 is none
+    slant: float = 0.0  # to the right for one unit up
+    turn: float = 0.0  # radians
+    width: float = 1.0  # of the box
+    waist: float = 1.0  # above 1 the upper part grows, below 1 the lower one
+    taper: float = 0.0  # above 0 the top is the wider part, below 0 the bottom
+    warp: float = 0.0  # neighbouring points move together …
+    jitter: float = 0.0  # … and each one by itself
+    lift: float = 0.0  # strokes do not meet exactly where the pen was lifted
+    tremor: float = 0.0
+    rounding: float = 0.0  # of corners, from 0 (sharp) to 1 (none)
+    hook: float = 0.0  # length of what the pen draws as it comes down and leaves
+    coarse: int = 1  # every which point is kept: a mouse is asked for its place too rarely
 
     @classmethod
     def random(cls, rng: np.random.Generator, widths: tuple[float, float] = SHORTER) -> "Hand":
         hurry = rng.random()  # a hurried hand is less exact in all things
         return cls(
-            slant=float(np.clip(rng.normal(0.12, 0.18), -0.3, 0.55)),
-            turn=float(np.clip(rng.normal(0, 0.08), -0.18, 0.18)),
+            slant=float(np.clip(rng.normal(0.12, 0.2), -0.35, 0.6)),
+            turn=float(np.clip(rng.normal(0, 0.1), -0.22, 0.22)),
             width=rng.uniform(*widths),
-            jitter=0.006 + 0.018 * hurry,
-            warp=rng.uniform(0, 0.06),
-            taper=rng.uniform(-0.15, 0.15),
-            rounding=rng.random() ** 2 * 0.6 * hurry,
-            tremor=rng.exponential(0.004) if rng.random() < 0.3 else 0.0,
-            lift=0.004 + 0.016 * hurry,
-            hook=rng.uniform(0.02, 0.09) if rng.random() < 0.25 else 0.0,
+            waist=float(np.exp(rng.normal(0, 0.18))),
+            taper=rng.uniform(-0.3, 0.3),
+            warp=0.02 + rng.exponential(0.025) * (0.5 + hurry),
+            jitter=0.006 + 0.024 * hurry,
+            lift=0.004 + 0.02 * hurry,
+            tremor=rng.exponential(0.004) if rng.random() < 0.25 else 0.0,
+            rounding=rng.random() ** 2 * 0.8 * hurry,
+            hook=rng.uniform(0.02, 0.11) if rng.random() < 0.3 else 0.0,
+            coarse=int(rng.integers(2, 5)) if rng.random() < 0.15 else 1,
         )
 
 
@@ -266,6 +270,8 @@ def write(glyph: str, hand: Hand, rng: np.random.Generator) -> list[np.ndarray]:
     strokes = np.split(curve, ends[:-1])
     for stroke in strokes[1:]:
         stroke += rng.normal(0, hand.lift, 2)
+    if hand.coarse > 1:
+        strokes = [np.concatenate([s[: -1 : hand.coarse], s[-1:]]) for s in strokes]
     if hand.hook:
         strokes = [_hooked(stroke, hand.hook, rng) for stroke in strokes]
     return strokes
@@ -338,13 +344,15 @@ def _lines(ink: np.ndarray, lines: np.ndarray, width: float) -> None:
 
 def _bent(points: np.ndarray, hand: Hand, rng: np.random.Generator) -> np.ndarray:
     wave, phase = rng.uniform(2, 7, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
-    points = points + rng.normal(0, hand.jitter, points.shape)
-    points = points + hand.warp * np.sin(points @ wave + phase) - 0.5
-    points[:, 0] *= hand.width * (1 - hand.taper * points[:, 1])
+    # No point moves so far that a flag becomes a bar, or a gap closes.
+    warp = min(hand.warp, 0.1) * np.sin(points @ wave + phase)
+    points = points + warp + rng.normal(0, hand.jitter, points.shape)
+    y = np.clip(points[:, 1], 0, None)
+    x = (points[:, 0] - 0.5) * hand.width * (1 + hand.taper * (0.5 - y))
+    y = y ** (1 / hand.waist) - 0.5
     cos, sin = np.cos(hand.turn), np.sin(hand.turn)
-    matrix = np.array([[cos, sin], [-sin, cos]])
-    points[:, 0] -= hand.slant * points[:, 1]
-    return points @ matrix
+    x = x - hand.slant * y
+    return np.stack([x * cos - y * sin, x * sin + y * cos], 1)
 
 
 def _tremor(n: int, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -363,14 +371,14 @@ def _hooked(stroke: np.ndarray, length: float, rng: np.random.Generator) -> np.n
 
 
 def _tail(stroke: np.ndarray, length: float, rng: np.random.Generator) -> np.ndarray:
-    ahead = stroke[-1] - stroke[-3]
+    ahead = stroke[-1] - stroke[-2]
     ahead = ahead / max(np.hypot(*ahead), 1e-6)
     aside = np.array([-ahead[1], ahead[0]]) * rng.uniform(-1.2, 1.2)
     t = np.array([0.35, 0.7, 1.0])[:, None]
     return stroke[-1] + length * (t * ahead + t**2 * aside)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _spline(glyph: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A glyph's points `(p, 2)`, and what turns them into its curve.
 
