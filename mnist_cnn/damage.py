@@ -12,8 +12,10 @@ Ink = np.ndarray
 
 def damage(ink: Ink, rng: np.random.Generator) -> Ink:
     """The ink with one to three kinds of damage; the same shape."""
+    if not ink.any():
+        return ink
     stroke = _stroke_width(ink)
-    for kind in rng.choice(len(KINDS), rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]), replace=False):
+    for kind in rng.choice(len(KINDS), rng.choice([1, 2, 3], p=[0.6, 0.35, 0.05]), replace=False):
         ink = KINDS[kind](ink, stroke, rng)
     return np.clip(ink, 0, 1).astype(np.float32)
 
@@ -38,7 +40,7 @@ def ragged(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
 def faint(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     """Parts of the line that hardly left a trace."""
     strength = 0.8 + 0.3 * _noise(ink.shape, rng.uniform(1, 4) * stroke, rng)
-    return ink * np.clip(strength, 0.35, 1)
+    return ink * np.clip(strength, 0.45, 1)
 
 
 def blur(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:

@@ -154,8 +154,10 @@ HELD_OUT_BRUSHES = ("square",)
 
 CANVAS = 96  # pixels; `ink.frame` works at 80
 STEPS = 6  # points of a curve from one point of a glyph to the next
-NARROW = {1: (0.3, 0.85)}  # a wide 1 has a flat flag, and a flat flag makes it a 7
-SHORTER = (0.42, 1.2)  # width : height of the other digits' boxes
+# Width : height of a digit's box. A wide 1 has a flat flag, and a flat flag makes it a 7; a narrow
+# 7 is a 1.
+WIDTHS = {1: (0.3, 0.8), 7: (0.6, 1.2)}
+USUAL_WIDTHS = (0.42, 1.2)
 
 
 @dataclass(frozen=True)
@@ -176,19 +178,19 @@ class Hand:
     coarse: int = 1  # every which point is kept: a mouse is asked for its place too rarely
 
     @classmethod
-    def random(cls, rng: np.random.Generator, widths: tuple[float, float] = SHORTER) -> "Hand":
+    def random(cls, rng: np.random.Generator, widths: tuple[float, float] = USUAL_WIDTHS) -> "Hand":
         hurry = rng.random()  # a hurried hand is less exact in all things
         return cls(
             slant=float(np.clip(rng.normal(0.12, 0.2), -0.35, 0.6)),
             turn=float(np.clip(rng.normal(0, 0.1), -0.22, 0.22)),
             width=rng.uniform(*widths),
-            waist=float(np.exp(rng.normal(0, 0.18))),
+            waist=float(np.exp(np.clip(rng.normal(0, 0.15), -0.22, 0.26))),
             taper=rng.uniform(-0.3, 0.3),
             warp=0.02 + rng.exponential(0.025) * (0.5 + hurry),
             jitter=0.006 + 0.024 * hurry,
             lift=0.004 + 0.02 * hurry,
             tremor=rng.exponential(0.004) if rng.random() < 0.25 else 0.0,
-            rounding=rng.random() ** 2 * 0.8 * hurry,
+            rounding=rng.random() ** 2 * 0.5 * hurry,
             hook=rng.uniform(0.02, 0.11) if rng.random() < 0.3 else 0.0,
             coarse=int(rng.integers(2, 5)) if rng.random() < 0.15 else 1,
         )
@@ -227,7 +229,7 @@ def draw(
     names = ways(digit, held_out)
     glyph = ALLOGRAPHS[digit][names[rng.integers(len(names))]]
     kinds = HELD_OUT_BRUSHES if held_out and rng.random() < 0.5 else BRUSHES
-    hand = Hand.random(rng, NARROW.get(digit, SHORTER))
+    hand = Hand.random(rng, WIDTHS.get(digit, USUAL_WIDTHS))
     # Loops stay open where the digit is narrow; a 1 has none.
     fattest = 0.17 if digit == 1 else min(0.19 * hand.width, 0.17)
     return paint(write(glyph, hand, rng), Brush.random(rng, kinds, fattest), rng, size)
@@ -345,7 +347,7 @@ def _lines(ink: np.ndarray, lines: np.ndarray, width: float) -> None:
 def _bent(points: np.ndarray, hand: Hand, rng: np.random.Generator) -> np.ndarray:
     wave, phase = rng.uniform(2, 7, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
     # No point moves so far that a flag becomes a bar, or a gap closes.
-    warp = min(hand.warp, 0.1) * np.sin(points @ wave + phase)
+    warp = min(hand.warp, 0.085) * np.sin(points @ wave + phase)
     points = points + warp + rng.normal(0, hand.jitter, points.shape)
     y = np.clip(points[:, 1], 0, None)
     x = (points[:, 0] - 0.5) * hand.width * (1 + hand.taper * (0.5 - y))
