@@ -34,7 +34,7 @@ def ragged(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     """An edge that wavers, as a threshold leaves it on rough paper."""
     noise = _noise(ink.shape, max(0.3 * stroke, 1.0), rng)
     soft = cv2.GaussianBlur(ink, (0, 0), max(0.25 * stroke, 0.6))
-    return np.clip((soft - 0.45 + rng.uniform(0.05, 0.13) * noise) * 6 + 0.5, 0, 1)
+    return np.clip((soft - 0.35 + rng.uniform(0.05, 0.13) * noise) * 6 + 0.5, 0, 1)
 
 
 def faint(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:

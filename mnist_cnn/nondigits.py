@@ -4,6 +4,7 @@ Signs that are digits to some reader are left out: O o I l i J Z z S s B b G g q
 their like, a bare line (a 1), a closed ring (a 0).
 """
 
+import itertools
 from collections.abc import Callable
 
 import cv2
@@ -283,23 +284,28 @@ def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
     return cv2.resize(coarse, (84, 84), interpolation=cv2.INTER_CUBIC)
 
 
-def _digit(digit: int, rng: np.random.Generator, source: Source) -> np.ndarray:
-    """Cropped ink of a digit, drawn or from the source, 80 pixels high."""
-    if source is not None and rng.random() < 0.5:
-        frames, labels = source
-        ink = frames[rng.choice(np.flatnonzero(labels == digit))].astype(np.float32) / 255
-    else:
-        ink = draw(digit, rng)
-    rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    width = max(4, round(80 * ink.shape[1] / ink.shape[0]))
-    return np.clip(cv2.resize(ink, (width, 80), interpolation=cv2.INTER_CUBIC), 0, 1)
+def _digits(digits: np.ndarray, rng: np.random.Generator, source: Source) -> list[np.ndarray]:
+    """Cropped ink of each digit, 80 pixels high: drawn by one brush, or from the source."""
+    from_source = source is not None and rng.random() < 0.5
+    brush = Brush.random(rng, fattest=0.12)
+    inks = []
+    for digit in digits:
+        if from_source:
+            frames, labels = source
+            ink = frames[rng.choice(np.flatnonzero(labels == digit))].astype(np.float32) / 255
+        else:
+            ink = draw(digit, rng, brush=brush)
+        rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
+        ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        width = max(4, round(80 * ink.shape[1] / ink.shape[0]))
+        inks.append(np.clip(cv2.resize(ink, (width, 80), interpolation=cv2.INTER_CUBIC), 0, 1))
+    return inks
 
 
 def _piece(rng: np.random.Generator, source: Source) -> np.ndarray:
     """Half a digit, where that is no digit."""
     digit = int(rng.choice(list(PIECES)))
-    ink = _digit(digit, rng, source)
+    (ink,) = _digits([digit], rng, source)
     cuts = PIECES[digit]
     top, bottom, left, right = cuts[rng.integers(len(cuts))]
     height, width = ink.shape
@@ -310,11 +316,11 @@ def _several(n: int) -> Callable[[np.random.Generator, Source], np.ndarray]:
     def several(rng: np.random.Generator, source: Source) -> np.ndarray:
         """Digits side by side, some of them touching."""
         digits = rng.integers(0, 10, n)
-        ink = _digit(int(digits[0]), rng, source)
-        for left, right in zip(digits[:-1], digits[1:], strict=True):
+        ink, *others = _digits(digits, rng, source)
+        for pair, other in zip(itertools.pairwise(digits), others, strict=True):
             # A 1 that touches a round digit can make another digit: 01 a 9, 10 a 6.
-            least = 14 if 1 in (left, right) else -8
-            ink = _beside(ink, _digit(int(right), rng, source), int(rng.integers(least, 24)))
+            least = 14 if 1 in pair else -8
+            ink = _beside(ink, other, int(rng.integers(least, 24)))
         return ink
 
     return several
@@ -331,7 +337,7 @@ def _beside(left: np.ndarray, right: np.ndarray, gap: int) -> np.ndarray:
 
 def _stacked(rng: np.random.Generator, source: Source) -> np.ndarray:
     """One digit above another: a fraction without its line."""
-    above, below = (_digit(int(d), rng, source) for d in rng.integers(2, 8, 2))
+    above, below = _digits(rng.integers(2, 8, 2), rng, source)
     return np.rot90(_beside(np.rot90(_wide(above)), np.rot90(_wide(below)), 10), -1).copy()
 
 
@@ -341,7 +347,8 @@ def _wide(ink: np.ndarray) -> np.ndarray:
 
 def _crossed_out(rng: np.random.Generator, source: Source) -> np.ndarray:
     """A digit under a large cross or a zigzag."""
-    ink = np.pad(_digit(int(rng.integers(10)), rng, source), ((10, 10), (20, 20)))
+    (ink,) = _digits(rng.integers(0, 10, 1), rng, source)
+    ink = np.pad(ink, ((10, 10), (20, 20)))
     height, width = ink.shape
     if rng.random() < 0.5:
         places = np.array([[[0, 0], [1, 1]], [[1, 0], [0, 1]]], float)

@@ -93,7 +93,7 @@ ALLOGRAPHS: dict[int, dict[str, str]] = {
         "curved": "75,0 25,35 8,72 35,100 75,92 82,65 50,52 15,70",
         "straight": "60,0 10,75 | 30,100 78,94 82,66 45,55 12,78",
         "soft straight": "58,0 18,62 18,90 50,100 84,84 76,60 42,55 16,74",
-        "big loop": "70,0 20,30 5,65 25,98 70,100 95,70 65,42 25,45 8,65",
+        "big loop": "78,-4 22,28 5,65 25,98 70,100 92,72 65,46 26,48 8,68",
         "small loop": "62,0 30,38 18,78 38,100 66,95 70,76 46,70 20,86",
         "hooked top": "85,8 50,0 12,40 10,80 45,100 85,80 75,55 40,52 12,72",
         "crossing": "78,0 28,30 8,68 34,100 78,94 84,66 52,54 6,78",
@@ -155,8 +155,8 @@ HELD_OUT_BRUSHES = ("square",)
 CANVAS = 96  # pixels; `ink.frame` works at 80
 STEPS = 6  # points of a curve from one point of a glyph to the next
 # Width : height of a digit's box. A wide 1 has a flat flag, and a flat flag makes it a 7; a narrow
-# 7 is a 1.
-WIDTHS = {1: (0.3, 0.8), 7: (0.6, 1.2)}
+# 7 is a 1; a wide 6 hides its stem in its loop.
+WIDTHS = {1: (0.3, 0.8), 6: (0.42, 1.0), 7: (0.6, 1.2)}
 USUAL_WIDTHS = (0.42, 1.2)
 
 
@@ -218,7 +218,11 @@ class Brush:
 
 
 def draw(
-    digit: int, rng: np.random.Generator, size: int = CANVAS, held_out: bool = False
+    digit: int,
+    rng: np.random.Generator,
+    size: int = CANVAS,
+    held_out: bool = False,
+    brush: Brush | None = None,
 ) -> np.ndarray:
     """Ink of one digit, `(size, size)` float32 in [0, 1], in a random way, hand and brush.
 
@@ -232,7 +236,8 @@ def draw(
     hand = Hand.random(rng, WIDTHS.get(digit, USUAL_WIDTHS))
     # Loops stay open where the digit is narrow; a 1 has none.
     fattest = 0.17 if digit == 1 else min(0.19 * hand.width, 0.17)
-    return paint(write(glyph, hand, rng), Brush.random(rng, kinds, fattest), rng, size)
+    brush = brush or Brush.random(rng, kinds, fattest)
+    return paint(write(glyph, hand, rng), brush, rng, size)
 
 
 def ways(digit: int, held_out: bool = False) -> list[str]:
@@ -339,10 +344,11 @@ def _varied(ink, lines, pressure, width, brush, levels: int = 5) -> None:
 
 
 def _lines(ink: np.ndarray, lines: np.ndarray, width: float) -> None:
-    # OpenCV takes fixed-point coordinates, 4 bits behind the point, and its smooth lines come out
-    # about 0.7 pixels wider than asked for.
+    # OpenCV takes fixed-point coordinates, 4 bits behind the point. Its smooth lines come in steps
+    # of two pixels: measured, thickness 1 is 1.4 pixels wide, 2 is 3.4, 4 is 5.4 and so on.
     points = list((lines * 16 + 0.5).astype(np.int32))
-    cv2.polylines(ink, points, False, 255, max(1, round(width - 0.7)), cv2.LINE_AA, shift=4)
+    thickness = max(1, 2 * round((width - 1.4) / 2))
+    cv2.polylines(ink, points, False, 255, thickness, cv2.LINE_AA, shift=4)
 
 
 def _bent(points: np.ndarray, hand: Hand, rng: np.random.Generator) -> np.ndarray:
@@ -350,9 +356,9 @@ def _bent(points: np.ndarray, hand: Hand, rng: np.random.Generator) -> np.ndarra
     # No point moves so far that a flag becomes a bar, or a gap closes.
     warp = min(hand.warp, 0.085) * np.sin(points @ wave + phase)
     points = points + warp + rng.normal(0, hand.jitter, points.shape)
-    y = np.clip(points[:, 1], 0, None)
+    y = points[:, 1]
     x = (points[:, 0] - 0.5) * hand.width * (1 + hand.taper * (0.5 - y))
-    y = y ** (1 / hand.waist) - 0.5
+    y = np.sign(y) * np.abs(y) ** (1 / hand.waist) - 0.5
     cos, sin = np.cos(hand.turn), np.sin(hand.turn)
     x = x - hand.slant * y
     return np.stack([x * cos - y * sin, x * sin + y * cos], 1)
