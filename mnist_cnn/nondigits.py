@@ -6,6 +6,7 @@ their like, a bare line (a 1), a closed ring (a 0).
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -68,7 +69,8 @@ SHAPES = {
     "heart": "50,26 24,0 0,30 50,100 | 100,30 76,0 50,26",
     "arrow": "0,50 100,50; 68,20 100,50 | 68,80",
     "double arrow": "0,50 100,50; 70,24 100,50 | 70,76; 30,24 0,50 | 30,76",
-    "spiral": "50,50 58,44 64,54 50,64 36,52 46,32 72,36 80,60 54,82 20,68 20,30 54,12 94,34 96,74 60,100",
+    "spiral": "50,50 58,44 64,54 50,64 36,52 46,32 72,36 80,60 54,82 20,68 20,30 54,12 94,34"
+    " 96,74 60,100",
     "plus": "50,0 50,100; 0,50 100,50",
     "tick": "0,60 34,100 | 100,0",
     "hash": "32,0 26,100; 74,0 68,100; 0,32 100,30; 0,70 100,68",
@@ -82,7 +84,8 @@ SHAPES = {
     "division": "0,50 100,50; 50,18 51,20; 50,80 51,82",
     "asterisk": "50,0 50,100; 8,24 92,76; 92,24 8,76",
     "grid": "0,0 0,100 | 100,100 | 100,0 | 0,0; 33,0 33,100; 67,0 67,100; 0,33 100,33; 0,67 100,67",
-    "stick man": "50,0 36,10 50,22 64,10 50,0; 50,22 50,64; 18,40 82,40; 50,64 24,100; 50,64 76,100",
+    "stick man": "50,0 36,10 50,22 64,10 50,0; 50,22 50,64; 18,40 82,40; 50,64 24,100;"
+    " 50,64 76,100",
     "wave": "0,50 16,20 34,80 50,20 66,80 84,20 100,50",
     "cloud": "12,80 0,58 22,46 26,18 58,14 70,36 98,44 94,78 12,80",
     "at": "66,38 44,32 32,52 48,68 66,40 | 70,66 90,60 94,28 56,2 12,22 6,66 40,98 84,90",
@@ -93,11 +96,13 @@ DOODLES = {
     "fish": "0,50 40,18 78,48 100,78 | 98,22 | 78,52 40,82 0,50; 24,42 25,44",
     "cup": "4,10 14,100 | 66,100 | 76,10 | 4,10; 74,30 100,40 94,66 70,70",
     "fir": "50,0 10,40 | 34,38 | 0,78 | 100,78 | 66,38 | 90,40 | 50,0; 50,78 50,100",
-    "flower": "50,40 50,100; 50,22 34,4 50,2 52,20 70,4 82,20 58,28 80,44 60,54 50,36 34,52 20,40 44,26 20,18 30,6 50,22",
+    "flower": "50,40 50,100; 50,22 34,4 50,2 52,20 70,4 82,20 58,28 80,44 60,54 50,36 34,52"
+    " 20,40 44,26 20,18 30,6 50,22",
     "envelope": "0,15 0,85 | 100,85 | 100,15 | 0,15; 0,15 50,58 | 100,15",
     "ampersand": "98,100 24,30 30,2 62,6 58,30 8,66 14,96 50,100 92,52",
     "umbrella": "0,50 22,10 50,0 78,10 100,50 | 75,42 50,50 25,42 0,50; 50,50 50,90 38,100 28,88",
-    "car": "0,70 4,46 | 26,42 38,16 | 72,16 84,44 | 100,50 100,72 | 0,70; 22,72 14,84 24,96 34,84 22,72; 76,72 68,84 78,96 88,84 76,72",
+    "car": "0,70 4,46 | 26,42 38,16 | 72,16 84,44 | 100,50 100,72 | 0,70;"
+    " 22,72 14,84 24,96 34,84 22,72; 76,72 68,84 78,96 88,84 76,72",
     "note": "30,86 10,78 4,94 22,98 30,86 | 30,0 | 90,10 | 90,80 70,74 66,92 84,94 90,80",
     "crossed circles": "34,0 2,40 34,80 68,40 34,0; 66,20 32,60 66,100 98,60 66,20",
     "angry face": "4,2 0,98 | 98,98 | 98,2 | 4,2; 20,26 40,40; 80,26 60,40; 24,76 50,62 76,76",
@@ -188,7 +193,7 @@ def _row(glyphs: list[str], hand: Hand, rng: np.random.Generator) -> list[np.nda
     for glyph in glyphs:
         written = write(glyph, hand, rng)
         left = min(stroke[:, 0].min() for stroke in written)
-        written = [stroke + [right - left, 0] for stroke in written]
+        written = [stroke + np.array([right - left, 0]) for stroke in written]
         right = max(stroke[:, 0].max() for stroke in written) + rng.uniform(0.02, 0.3)
         strokes += written
     return strokes
@@ -288,6 +293,7 @@ def _digits(digits: np.ndarray, rng: np.random.Generator, source: Source) -> lis
     """Cropped ink of each digit, 80 pixels high: drawn by one brush, or from the source."""
     from_source = source is not None and rng.random() < 0.5
     brush = Brush.random(rng, fattest=0.12)
+    brush = replace(brush, width=max(brush.width, 0.04))  # a row is framed at a third of its size
     inks = []
     for digit in digits:
         if from_source:

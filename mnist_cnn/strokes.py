@@ -3,6 +3,7 @@
 A *glyph* is a way to write one sign; a *hand* bends it as one person would; a *brush* paints it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -119,9 +120,11 @@ ALLOGRAPHS: dict[int, dict[str, str]] = {
         "leaning": "65,2 25,8 22,32 55,46 85,70 60,98 18,90 18,65 60,42 80,18 62,2",
         "open top": "70,6 44,1 15,20 45,45 82,72 50,100 15,78 45,48 76,30 92,6",
         "crossing": "78,10 48,0 20,16 36,40 78,72 54,100 18,86 26,62 72,32 76,8",
-        "two rings": "50,0 22,8 20,38 50,47 80,38 78,8 50,0; 50,47 12,60 12,90 50,100 88,90 88,60 50,47",
+        "two rings": "50,0 22,8 20,38 50,47 80,38 78,8 50,0;"
+        " 50,47 12,60 12,90 50,100 88,90 88,60 50,47",
         "two strokes": "50,0 18,20 50,45 82,22 50,0; 50,45 10,72 50,100 90,72 50,45",
-        "small head": "50,0 28,8 30,28 50,36 72,28 72,8 50,0; 50,36 8,60 14,92 50,100 88,90 92,58 50,36",
+        "small head": "50,0 28,8 30,28 50,36 72,28 72,8 50,0;"
+        " 50,36 8,60 14,92 50,100 88,90 92,58 50,36",
     },
     9: {
         "straight": "82,15 45,0 12,25 35,50 75,38 85,10 | 80,100",
@@ -181,10 +184,10 @@ class Hand:
     def random(cls, rng: np.random.Generator, widths: tuple[float, float] = USUAL_WIDTHS) -> "Hand":
         hurry = rng.random()  # a hurried hand is less exact in all things
         return cls(
-            slant=float(np.clip(rng.normal(0.12, 0.2), -0.35, 0.6)),
-            turn=float(np.clip(rng.normal(0, 0.1), -0.22, 0.22)),
+            slant=_normal(rng, 0.12, 0.2, 2.4),
+            turn=_normal(rng, 0, 0.1, 2.2),
             width=rng.uniform(*widths),
-            waist=float(np.exp(np.clip(rng.normal(0, 0.15), -0.22, 0.26))),
+            waist=math.exp(_normal(rng, 0, 0.15, 1.6)),
             taper=rng.uniform(-0.3, 0.3),
             warp=0.02 + rng.exponential(0.025) * (0.5 + hurry),
             jitter=0.006 + 0.024 * hurry,
@@ -194,6 +197,11 @@ class Hand:
             hook=rng.uniform(0.02, 0.11) if rng.random() < 0.3 else 0.0,
             coarse=int(rng.integers(2, 5)) if rng.random() < 0.15 else 1,
         )
+
+
+def _normal(rng: np.random.Generator, mean: float, deviation: float, most: float) -> float:
+    """A normal number, at most so many deviations from its mean."""
+    return mean + deviation * min(max(rng.standard_normal(), -most), most)
 
 
 @dataclass(frozen=True)
@@ -211,7 +219,7 @@ class Brush:
     ) -> "Brush":
         return cls(
             kind=kinds[rng.integers(len(kinds))],
-            width=float(np.exp(rng.uniform(np.log(0.018), np.log(fattest)))),
+            width=math.exp(rng.uniform(math.log(0.018), math.log(fattest))),
             angle=rng.uniform(-1.3, 0.1),
             contrast=rng.uniform(0.25, 0.75),
         )
@@ -288,9 +296,11 @@ def paint(
     strokes: list[np.ndarray], brush: Brush, rng: np.random.Generator, size: int = CANVAS
 ) -> np.ndarray:
     """Ink of strokes, `(size, size)` float32, as large as the canvas allows."""
-    lines = np.concatenate([np.stack([stroke[:-1], stroke[1:]], 1) for stroke in strokes])
-    along = np.concatenate([np.linspace(0, 1, len(stroke) - 1) for stroke in strokes])
-    return paint_lines(lines, along, brush, rng, size)
+    points = np.concatenate(strokes)
+    lines = np.stack([points[:-1], points[1:]], 1)
+    along = np.concatenate([np.arange(len(stroke)) / (len(stroke) - 1) for stroke in strokes])
+    drawn = along[:-1] < 1  # nothing is drawn from one stroke's end to the next one's start
+    return paint_lines(lines[drawn], along[:-1][drawn], brush, rng, size)
 
 
 def paint_lines(
@@ -314,7 +324,7 @@ def paint_lines(
 
 def _nib(ink: np.ndarray, lines: np.ndarray, width: float, brush: Brush) -> np.ndarray:
     """A chisel's edge is `width` wide, and `contrast` of it thick; a square is a square."""
-    thin = max(width * brush.contrast, 1.0) if brush.kind == "chisel" else 1.0
+    thin = max(width * brush.contrast, 1.0) if brush.kind == "chisel" else min(width, 3.4)
     _lines(ink, lines, thin)
     side = round(width - thin) | 1
     edge = np.ones((side, side), np.uint8)
