@@ -69,7 +69,7 @@ def ruled(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     points = np.array([[left, row], [right, row + rng.normal(0, 0.01) * ink.shape[0]]])
     if rng.random() < 0.2:  # squared paper
         points = points[:, ::-1]
-    _line(ink, *points, rng.uniform(0.1, 0.3) * stroke, rng.uniform(0.25, 0.6))
+    _line(ink, *points, rng.uniform(0.1, 0.3) * stroke, rng.uniform(0.2, 0.45))
     return ink
 
 

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from mnist_cnn.ink import frame
-from mnist_cnn.strokes import Brush, Hand, draw, paint, write
+from mnist_cnn.strokes import Brush, Change, Hand, draw, paint, write
 
 Source = tuple[np.ndarray, np.ndarray] | None  # MNIST's frames (N, 28, 28) and labels (N,)
+Kind = Callable[[np.random.Generator, Source], np.ndarray]
 
 # Written as in `strokes.ALLOGRAPHS`.
 LETTERS = {
@@ -110,7 +111,7 @@ DOODLES = {
 }  # fmt: skip
 
 LETTER_WIDTHS = (0.6, 1.1)
-SHAPE_WIDTHS = (0.9, 1.2)  # a narrow square is a 0
+SHAPE_WIDTHS = (0.9, 1.2)
 # Halves of digits that are no digits themselves: where to cut, as (top, bottom, left, right).
 PIECES = {
     0: ((0.55, 1.0, 0, 1),),
@@ -146,7 +147,7 @@ def nondigit_frames(
     seed: int,
     source: Source = None,
     held_out: bool = False,
-    change: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+    change: Change | None = None,
 ) -> np.ndarray:
     """`(n, 28, 28)` uint8 frames of non-digits; the arguments are those of `nondigit` and of
     `strokes.draw_frames`."""
@@ -159,26 +160,25 @@ def nondigit_frames(
     return frames
 
 
-def _glyph(glyphs: dict[str, str], widths: tuple, rng: np.random.Generator) -> np.ndarray:
+def _letter_of(glyphs: dict[str, str]) -> Kind:
+    def letter(rng: np.random.Generator, source: Source) -> np.ndarray:
+        return _glyph(glyphs, Hand.random(rng, LETTER_WIDTHS), rng)
+
+    return letter
+
+
+def _shape_of(glyphs: dict[str, str]) -> Kind:
+    def shape(rng: np.random.Generator, source: Source) -> np.ndarray:
+        # A square that is narrow or leans is a 0.
+        hand = replace(Hand.random(rng, SHAPE_WIDTHS), slant=0.0)
+        return _glyph(glyphs, hand, rng)
+
+    return shape
+
+
+def _glyph(glyphs: dict[str, str], hand: Hand, rng: np.random.Generator) -> np.ndarray:
     glyph = glyphs[str(rng.choice(list(glyphs)))]
-    hand = Hand.random(rng, widths)
     return paint(write(glyph, hand, rng), Brush.random(rng, fattest=0.13), rng)
-
-
-def _letter(rng: np.random.Generator, source: Source) -> np.ndarray:
-    return _glyph(LETTERS, LETTER_WIDTHS, rng)
-
-
-def _shape(rng: np.random.Generator, source: Source) -> np.ndarray:
-    return _glyph(SHAPES, SHAPE_WIDTHS, rng)
-
-
-def _foreign(rng: np.random.Generator, source: Source) -> np.ndarray:
-    return _glyph(FOREIGN, LETTER_WIDTHS, rng)
-
-
-def _doodle(rng: np.random.Generator, source: Source) -> np.ndarray:
-    return _glyph(DOODLES, SHAPE_WIDTHS, rng)
 
 
 def _word(rng: np.random.Generator, source: Source) -> np.ndarray:
@@ -201,7 +201,7 @@ def _row(glyphs: list[str], hand: Hand, rng: np.random.Generator) -> list[np.nda
 
 def _scribble(rng: np.random.Generator, source: Source) -> np.ndarray:
     """A pen that wanders: through random places, or in overlapping loops."""
-    n = rng.integers(10, 26)
+    n = rng.integers(13, 28)
     if rng.random() < 0.5:
         places = rng.integers(0, 100, (n, 2))
     else:
@@ -214,7 +214,7 @@ def _scribble(rng: np.random.Generator, source: Source) -> np.ndarray:
 
 
 def _zigzag(rng: np.random.Generator, source: Source) -> np.ndarray:
-    n = rng.integers(6, 14)
+    n = rng.integers(7, 14)
     sides = np.where(np.arange(n) % 2, 100, 0) + rng.normal(0, 8, n)
     along = np.linspace(0, rng.uniform(60, 200), n) + rng.normal(0, 3, n)
     places = np.stack([along, sides] if rng.random() < 0.5 else [sides, along], 1).astype(int)
@@ -235,8 +235,8 @@ def _hatching(rng: np.random.Generator, source: Source) -> np.ndarray:
 
 def _lines_and_dots(rng: np.random.Generator, source: Source) -> np.ndarray:
     """Dots, or several lines at random, or both."""
-    # Two lines may make a 7 or a flagged 1; three at random places make nothing.
-    lines = int(rng.choice([0, 3, 4, 5]))
+    # Two lines may make a 7 or a flagged 1, three a 4; more at random places make nothing.
+    lines = int(rng.choice([0, 4, 5, 6]))
     strokes = [_words(rng.integers(0, 100, (2, 2))) for _ in range(lines)]
     for x, y in rng.integers(0, 100, (rng.integers(0 if strokes else 3, 9), 2)):
         strokes.append(f"{x},{y} {x + 2},{y + 1}")
@@ -318,7 +318,7 @@ def _piece(rng: np.random.Generator, source: Source) -> np.ndarray:
     return ink[int(top * height) : int(bottom * height), int(left * width) : int(right * width)]
 
 
-def _several(n: int) -> Callable[[np.random.Generator, Source], np.ndarray]:
+def _several(n: int) -> Kind:
     def several(rng: np.random.Generator, source: Source) -> np.ndarray:
         """Digits side by side, some of them touching."""
         digits = rng.integers(0, 10, n)
@@ -368,9 +368,9 @@ def _crossed_out(rng: np.random.Generator, source: Source) -> np.ndarray:
     return np.maximum(ink, over.astype(np.float32) / 255)
 
 
-KINDS: dict[str, Callable[[np.random.Generator, Source], np.ndarray]] = {
-    "letter": _letter,
-    "shape": _shape,
+KINDS: dict[str, Kind] = {
+    "letter": _letter_of(LETTERS),
+    "shape": _shape_of(SHAPES),
     "word": _word,
     "scribble": _scribble,
     "zigzag": _zigzag,
@@ -384,9 +384,9 @@ KINDS: dict[str, Callable[[np.random.Generator, Source], np.ndarray]] = {
     "three digits": _several(3),
     "crossed out": _crossed_out,
 }
-HELD_OUT_KINDS: dict[str, Callable[[np.random.Generator, Source], np.ndarray]] = {
-    "foreign letter": _foreign,
-    "doodle": _doodle,
+HELD_OUT_KINDS: dict[str, Kind] = {
+    "foreign letter": _letter_of(FOREIGN),
+    "doodle": _shape_of(DOODLES),
     "four digits": _several(4),
     "stacked digits": _stacked,
 }

@@ -13,6 +13,8 @@ import numpy as np
 
 from mnist_cnn.ink import frame
 
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # of ink, to ink
+
 # The ways to write each digit: strokes of "x,y" points in percent of the digit's box, y downwards.
 # A smooth curve runs through the points; "|" is a sharp corner at the point before it, and ";"
 # lifts the pen.
@@ -40,7 +42,7 @@ ALLOGRAPHS: dict[int, dict[str, str]] = {
         "foot": "26,24 54,0 | 54,100; 24,100 86,100",
         "long flag and foot": "6,46 54,0 | 54,100; 22,100 88,100",
         "serif": "34,12 52,1 | 52,100; 30,100 76,100",
-        "hooked flag": "14,30 26,32 42,20 60,0 | 57,100",
+        "hooked flag": "10,36 20,35 40,20 60,0 | 58,100",
     },
     2: {
         "plain": "10,22 30,2 65,0 85,25 65,55 5,100 | 95,98",
@@ -257,7 +259,7 @@ def draw_frames(
     n: int,
     seed: int,
     held_out: bool = False,
-    change: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+    change: Change | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`(n, 28, 28)` uint8 frames as a network sees them, and their `(n,)` int64 labels.
 

@@ -10,7 +10,7 @@ from mnist_cnn import nondigits, strokes
 from mnist_cnn.damage import KINDS as DAMAGES
 from mnist_cnn.damage import damage
 from mnist_cnn.ink import SIDE, frame, stroke_width
-from mnist_cnn.reink import reink, thin
+from mnist_cnn.reink import reink, reink_frames, thin
 from mnist_cnn.strokes import ALLOGRAPHS, BRUSHES, HELD_OUT, HELD_OUT_BRUSHES, Brush, Hand
 
 GLYPHS = [glyph for ways in ALLOGRAPHS.values() for glyph in ways.values()]
@@ -136,6 +136,14 @@ def test_reinking_changes_the_width_of_the_line():
     assert thinner < 0.05 * strokes.CANVAS
     assert wider > 0.09 * strokes.CANVAS
     assert not reink(np.zeros((SIDE, SIDE), np.uint8), rng).any()
+
+
+def test_reinked_frames_depend_on_their_seed_alone():
+    frames, _ = strokes.draw_frames(10, seed=1)
+    one, other = (reink_frames(frames, seed=2, change=damage) for _ in range(2))
+    assert (one.shape, one.dtype) == (frames.shape, np.uint8)
+    assert np.array_equal(one, other)
+    assert not np.array_equal(one, reink_frames(frames, seed=3))
 
 
 @pytest.mark.parametrize("kind", DAMAGES, ids=lambda kind: kind.__name__)
