@@ -1,6 +1,6 @@
 """Ink that no sensible reader takes for a digit: letters, shapes, scribbles, pieces, pairs.
 
-Signs that are digits to some reader are left out: O o I l i J Z z S s B b G g q Q y a P? and
+Signs that are digits to some reader are left out: O o I l i J Z z S s B b G g q Q y a and
 their like, a bare line (a 1), a closed ring (a 0).
 """
 
@@ -89,6 +89,7 @@ SHAPES = {
     " 50,64 76,100",
     "wave": "0,50 16,20 34,80 50,20 66,80 84,20 100,50",
     "cloud": "12,80 0,58 22,46 26,18 58,14 70,36 98,44 94,78 12,80",
+    "unfinished 4": "30,0 8,60 | 95,58",
     "at": "66,38 44,32 32,52 48,68 66,40 | 70,66 90,60 94,28 56,2 12,22 6,66 40,98 84,90",
     "euro": "92,14 60,0 26,24 22,76 58,100 92,88; 4,40 70,40; 4,60 66,60",
 }  # fmt: skip
@@ -112,13 +113,8 @@ DOODLES = {
 
 LETTER_WIDTHS = (0.6, 1.1)
 SHAPE_WIDTHS = (0.9, 1.2)
-# Halves of digits that are no digits themselves: where to cut, as (top, bottom, left, right).
-PIECES = {
-    0: ((0.55, 1.0, 0, 1),),
-    2: ((0.6, 1.0, 0, 1),),
-    5: ((0.0, 0.48, 0, 1),),
-    8: ((0.3, 0.68, 0, 1),),
-}
+# Parts of digits that are no digits themselves: from where to where, in shares of the height.
+PIECES = {0: (0.55, 1.0), 2: (0.6, 1.0), 8: (0.3, 0.68)}
 
 
 def nondigit(
@@ -203,14 +199,12 @@ def _scribble(rng: np.random.Generator, source: Source) -> np.ndarray:
     """A pen that wanders: through random places, or in overlapping loops."""
     n = rng.integers(13, 28)
     if rng.random() < 0.5:
-        places = rng.integers(0, 100, (n, 2))
-    else:
-        t = np.linspace(0, 1, 3 * n)
-        turns, drift = rng.uniform(4, 9), rng.uniform(30, 250)
-        places = np.stack([np.sin(2 * np.pi * turns * t) * 40 + drift * t,
-                           np.cos(2 * np.pi * turns * t) * 45], 1)  # fmt: skip
-        places = (places + rng.normal(0, 6, places.shape)).astype(int)
-    return _pen(_words(places), rng)
+        return _pen(_words(rng.integers(0, 100, (n, 2))), rng)
+    t = np.linspace(0, 1, 3 * n)
+    angle = 2 * np.pi * rng.uniform(4, 9) * t
+    drift = rng.uniform(130, 300)  # loops that stay in one place make a 0
+    places = np.stack([np.sin(angle) * 40 + drift * t, np.cos(angle) * 45], 1)
+    return _pen(_words((places + rng.normal(0, 6, places.shape)).astype(int)), rng)
 
 
 def _zigzag(rng: np.random.Generator, source: Source) -> np.ndarray:
@@ -309,13 +303,10 @@ def _digits(digits: np.ndarray, rng: np.random.Generator, source: Source) -> lis
 
 
 def _piece(rng: np.random.Generator, source: Source) -> np.ndarray:
-    """Half a digit, where that is no digit."""
     digit = int(rng.choice(list(PIECES)))
     (ink,) = _digits([digit], rng, source)
-    cuts = PIECES[digit]
-    top, bottom, left, right = cuts[rng.integers(len(cuts))]
-    height, width = ink.shape
-    return ink[int(top * height) : int(bottom * height), int(left * width) : int(right * width)]
+    top, bottom = (int(share * len(ink)) for share in PIECES[digit])
+    return ink[top:bottom]
 
 
 def _several(n: int) -> Kind:
