@@ -12,8 +12,10 @@ Ink = np.ndarray
 
 def damage(ink: Ink, rng: np.random.Generator) -> Ink:
     """The ink with one to three kinds of damage; the same shape."""
+    if not ink.any():
+        return ink
     stroke = _stroke_width(ink)
-    for kind in rng.choice(len(KINDS), rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]), replace=False):
+    for kind in rng.choice(len(KINDS), rng.choice([1, 2, 3], p=[0.6, 0.35, 0.05]), replace=False):
         ink = KINDS[kind](ink, stroke, rng)
     return np.clip(ink, 0, 1).astype(np.float32)
 
@@ -32,13 +34,13 @@ def ragged(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     """An edge that wavers, as a threshold leaves it on rough paper."""
     noise = _noise(ink.shape, max(0.3 * stroke, 1.0), rng)
     soft = cv2.GaussianBlur(ink, (0, 0), max(0.25 * stroke, 0.6))
-    return np.clip((soft - 0.45 + rng.uniform(0.05, 0.13) * noise) * 6 + 0.5, 0, 1)
+    return np.clip((soft - 0.35 + rng.uniform(0.05, 0.13) * noise) * 6 + 0.5, 0, 1)
 
 
 def faint(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     """Parts of the line that hardly left a trace."""
     strength = 0.8 + 0.3 * _noise(ink.shape, rng.uniform(1, 4) * stroke, rng)
-    return ink * np.clip(strength, 0.35, 1)
+    return ink * np.clip(strength, 0.45, 1)
 
 
 def blur(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
@@ -67,7 +69,7 @@ def ruled(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     points = np.array([[left, row], [right, row + rng.normal(0, 0.01) * ink.shape[0]]])
     if rng.random() < 0.2:  # squared paper
         points = points[:, ::-1]
-    _line(ink, *points, rng.uniform(0.1, 0.3) * stroke, rng.uniform(0.25, 0.6))
+    _line(ink, *points, rng.uniform(0.1, 0.3) * stroke, rng.uniform(0.2, 0.45))
     return ink
 
 

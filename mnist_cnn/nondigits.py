@@ -1,18 +1,21 @@
 """Ink that no sensible reader takes for a digit: letters, shapes, scribbles, pieces, pairs.
 
-Signs that are digits to some reader are left out: O o I l i J Z z S s B b G g q Q y a P? and
+Signs that are digits to some reader are left out: O o I l i J Z z S s B b G g q Q y a and
 their like, a bare line (a 1), a closed ring (a 0).
 """
 
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from mnist_cnn.ink import frame
-from mnist_cnn.strokes import Brush, Hand, draw, paint, write
+from mnist_cnn.strokes import Brush, Change, Hand, draw, paint, write
 
 Source = tuple[np.ndarray, np.ndarray] | None  # MNIST's frames (N, 28, 28) and labels (N,)
+Kind = Callable[[np.random.Generator, Source], np.ndarray]
 
 # Written as in `strokes.ALLOGRAPHS`.
 LETTERS = {
@@ -56,7 +59,6 @@ FOREIGN = {
     "tree": "5,28 95,28; 50,0 50,100; 48,30 5,82; 52,30 95,82",
     "big": "5,35 95,35; 50,0 45,50 5,100; 52,40 95,100",
     "ta": "5,15 60,15; 38,0 10,100; 50,45 90,45; 46,72 60,95 94,92",
-    "gimel": "30,5 62,12 66,70 80,100; 64,62 22,100",
     "aleph": "10,0 90,100; 88,0 82,30 62,48; 34,32 14,60 18,100",
 }
 SHAPES = {
@@ -68,7 +70,8 @@ SHAPES = {
     "heart": "50,26 24,0 0,30 50,100 | 100,30 76,0 50,26",
     "arrow": "0,50 100,50; 68,20 100,50 | 68,80",
     "double arrow": "0,50 100,50; 70,24 100,50 | 70,76; 30,24 0,50 | 30,76",
-    "spiral": "50,50 58,44 64,54 50,64 36,52 46,32 72,36 80,60 54,82 20,68 20,30 54,12 94,34 96,74 60,100",
+    "spiral": "50,50 58,44 64,54 50,64 36,52 46,32 72,36 80,60 54,82 20,68 20,30 54,12 94,34"
+    " 96,74 60,100",
     "plus": "50,0 50,100; 0,50 100,50",
     "tick": "0,60 34,100 | 100,0",
     "hash": "32,0 26,100; 74,0 68,100; 0,32 100,30; 0,70 100,68",
@@ -82,23 +85,26 @@ SHAPES = {
     "division": "0,50 100,50; 50,18 51,20; 50,80 51,82",
     "asterisk": "50,0 50,100; 8,24 92,76; 92,24 8,76",
     "grid": "0,0 0,100 | 100,100 | 100,0 | 0,0; 33,0 33,100; 67,0 67,100; 0,33 100,33; 0,67 100,67",
-    "stick man": "50,0 36,10 50,22 64,10 50,0; 50,22 50,64; 18,40 82,40; 50,64 24,100; 50,64 76,100",
+    "stick man": "50,0 36,10 50,22 64,10 50,0; 50,22 50,64; 18,40 82,40; 50,64 24,100;"
+    " 50,64 76,100",
     "wave": "0,50 16,20 34,80 50,20 66,80 84,20 100,50",
     "cloud": "12,80 0,58 22,46 26,18 58,14 70,36 98,44 94,78 12,80",
+    "unfinished 4": "30,0 8,60 | 95,58",
     "at": "66,38 44,32 32,52 48,68 66,40 | 70,66 90,60 94,28 56,2 12,22 6,66 40,98 84,90",
     "euro": "92,14 60,0 26,24 22,76 58,100 92,88; 4,40 70,40; 4,60 66,60",
-    "hook and dot": "20,30 50,0 78,30 54,66; 50,96 52,98",
 }  # fmt: skip
 # Shapes that training does not see.
 DOODLES = {
     "fish": "0,50 40,18 78,48 100,78 | 98,22 | 78,52 40,82 0,50; 24,42 25,44",
     "cup": "4,10 14,100 | 66,100 | 76,10 | 4,10; 74,30 100,40 94,66 70,70",
     "fir": "50,0 10,40 | 34,38 | 0,78 | 100,78 | 66,38 | 90,40 | 50,0; 50,78 50,100",
-    "flower": "50,40 50,100; 50,22 34,4 50,2 52,20 70,4 82,20 58,28 80,44 60,54 50,36 34,52 20,40 44,26 20,18 30,6 50,22",
+    "flower": "50,40 50,100; 50,22 34,4 50,2 52,20 70,4 82,20 58,28 80,44 60,54 50,36 34,52"
+    " 20,40 44,26 20,18 30,6 50,22",
     "envelope": "0,15 0,85 | 100,85 | 100,15 | 0,15; 0,15 50,58 | 100,15",
     "ampersand": "98,100 24,30 30,2 62,6 58,30 8,66 14,96 50,100 92,52",
     "umbrella": "0,50 22,10 50,0 78,10 100,50 | 75,42 50,50 25,42 0,50; 50,50 50,90 38,100 28,88",
-    "car": "0,70 4,46 | 26,42 38,16 | 72,16 84,44 | 100,50 100,72 | 0,70; 22,72 14,84 24,96 34,84 22,72; 76,72 68,84 78,96 88,84 76,72",
+    "car": "0,70 4,46 | 26,42 38,16 | 72,16 84,44 | 100,50 100,72 | 0,70;"
+    " 22,72 14,84 24,96 34,84 22,72; 76,72 68,84 78,96 88,84 76,72",
     "note": "30,86 10,78 4,94 22,98 30,86 | 30,0 | 90,10 | 90,80 70,74 66,92 84,94 90,80",
     "crossed circles": "34,0 2,40 34,80 68,40 34,0; 66,20 32,60 66,100 98,60 66,20",
     "angry face": "4,2 0,98 | 98,98 | 98,2 | 4,2; 20,26 40,40; 80,26 60,40; 24,76 50,62 76,76",
@@ -106,13 +112,9 @@ DOODLES = {
 }  # fmt: skip
 
 LETTER_WIDTHS = (0.6, 1.1)
-# Halves of digits that are no digits themselves: where to cut, as (top, bottom, left, right).
-PIECES = {
-    0: ((0.0, 0.5, 0, 1), (0.5, 1.0, 0, 1)),
-    2: ((0.6, 1.0, 0, 1),),
-    5: ((0.0, 0.48, 0, 1),),
-    8: ((0, 1, 0.0, 0.5), (0.3, 0.68, 0, 1)),
-}
+SHAPE_WIDTHS = (0.9, 1.2)
+# Parts of digits that are no digits themselves: from where to where, in shares of the height.
+PIECES = {0: (0.55, 1.0), 2: (0.6, 1.0), 8: (0.3, 0.68)}
 
 
 def nondigit(
@@ -141,7 +143,7 @@ def nondigit_frames(
     seed: int,
     source: Source = None,
     held_out: bool = False,
-    change: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+    change: Change | None = None,
 ) -> np.ndarray:
     """`(n, 28, 28)` uint8 frames of non-digits; the arguments are those of `nondigit` and of
     `strokes.draw_frames`."""
@@ -154,26 +156,25 @@ def nondigit_frames(
     return frames
 
 
-def _glyph(glyphs: dict[str, str], rng: np.random.Generator) -> np.ndarray:
+def _letter_of(glyphs: dict[str, str]) -> Kind:
+    def letter(rng: np.random.Generator, source: Source) -> np.ndarray:
+        return _glyph(glyphs, Hand.random(rng, LETTER_WIDTHS), rng)
+
+    return letter
+
+
+def _shape_of(glyphs: dict[str, str]) -> Kind:
+    def shape(rng: np.random.Generator, source: Source) -> np.ndarray:
+        # A square that is narrow or leans is a 0.
+        hand = replace(Hand.random(rng, SHAPE_WIDTHS), slant=0.0)
+        return _glyph(glyphs, hand, rng)
+
+    return shape
+
+
+def _glyph(glyphs: dict[str, str], hand: Hand, rng: np.random.Generator) -> np.ndarray:
     glyph = glyphs[str(rng.choice(list(glyphs)))]
-    hand = Hand.random(rng, LETTER_WIDTHS)
     return paint(write(glyph, hand, rng), Brush.random(rng, fattest=0.13), rng)
-
-
-def _letter(rng: np.random.Generator, source: Source) -> np.ndarray:
-    return _glyph(LETTERS, rng)
-
-
-def _shape(rng: np.random.Generator, source: Source) -> np.ndarray:
-    return _glyph(SHAPES, rng)
-
-
-def _foreign(rng: np.random.Generator, source: Source) -> np.ndarray:
-    return _glyph(FOREIGN, rng)
-
-
-def _doodle(rng: np.random.Generator, source: Source) -> np.ndarray:
-    return _glyph(DOODLES, rng)
 
 
 def _word(rng: np.random.Generator, source: Source) -> np.ndarray:
@@ -188,7 +189,7 @@ def _row(glyphs: list[str], hand: Hand, rng: np.random.Generator) -> list[np.nda
     for glyph in glyphs:
         written = write(glyph, hand, rng)
         left = min(stroke[:, 0].min() for stroke in written)
-        written = [stroke + [right - left, 0] for stroke in written]
+        written = [stroke + np.array([right - left, 0]) for stroke in written]
         right = max(stroke[:, 0].max() for stroke in written) + rng.uniform(0.02, 0.3)
         strokes += written
     return strokes
@@ -196,20 +197,18 @@ def _row(glyphs: list[str], hand: Hand, rng: np.random.Generator) -> list[np.nda
 
 def _scribble(rng: np.random.Generator, source: Source) -> np.ndarray:
     """A pen that wanders: through random places, or in overlapping loops."""
-    n = rng.integers(10, 26)
+    n = rng.integers(13, 28)
     if rng.random() < 0.5:
-        places = rng.integers(0, 100, (n, 2))
-    else:
-        t = np.linspace(0, 1, 3 * n)
-        turns, drift = rng.uniform(4, 9), rng.uniform(30, 250)
-        places = np.stack([np.sin(2 * np.pi * turns * t) * 40 + drift * t,
-                           np.cos(2 * np.pi * turns * t) * 45], 1)  # fmt: skip
-        places = (places + rng.normal(0, 6, places.shape)).astype(int)
-    return _pen(_words(places), rng)
+        return _pen(_words(rng.integers(0, 100, (n, 2))), rng)
+    t = np.linspace(0, 1, 3 * n)
+    angle = 2 * np.pi * rng.uniform(4, 9) * t
+    drift = rng.uniform(130, 300)  # loops that stay in one place make a 0
+    places = np.stack([np.sin(angle) * 40 + drift * t, np.cos(angle) * 45], 1)
+    return _pen(_words((places + rng.normal(0, 6, places.shape)).astype(int)), rng)
 
 
 def _zigzag(rng: np.random.Generator, source: Source) -> np.ndarray:
-    n = rng.integers(6, 14)
+    n = rng.integers(7, 14)
     sides = np.where(np.arange(n) % 2, 100, 0) + rng.normal(0, 8, n)
     along = np.linspace(0, rng.uniform(60, 200), n) + rng.normal(0, 3, n)
     places = np.stack([along, sides] if rng.random() < 0.5 else [sides, along], 1).astype(int)
@@ -229,11 +228,10 @@ def _hatching(rng: np.random.Generator, source: Source) -> np.ndarray:
 
 
 def _lines_and_dots(rng: np.random.Generator, source: Source) -> np.ndarray:
-    """A few lines that do not meet by design, dots, or both; never one upright line alone."""
-    lines = rng.integers(0, 5)
+    """Dots, or several lines at random, or both."""
+    # Two lines may make a 7 or a flagged 1, three a 4; more at random places make nothing.
+    lines = int(rng.choice([0, 4, 5, 6]))
     strokes = [_words(rng.integers(0, 100, (2, 2))) for _ in range(lines)]
-    if lines < 2:
-        strokes = strokes[:0]
     for x, y in rng.integers(0, 100, (rng.integers(0 if strokes else 3, 9), 2)):
         strokes.append(f"{x},{y} {x + 2},{y + 1}")
     return _pen("; ".join(strokes), rng)
@@ -251,7 +249,7 @@ def _words(places: np.ndarray) -> str:
 
 
 # These signs are random as they are; a hand that bends them would add nothing.
-_STEADY = Hand(0, 0, 1, 0.005, 0.01, 0, 0.1, 0, 0.01, 0)
+_STEADY = Hand(warp=0.01, jitter=0.005)
 
 
 def _pen(glyph: str, rng: np.random.Generator) -> np.ndarray:
@@ -285,38 +283,41 @@ def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
     return cv2.resize(coarse, (84, 84), interpolation=cv2.INTER_CUBIC)
 
 
-def _digit(digit: int, rng: np.random.Generator, source: Source) -> np.ndarray:
-    """Cropped ink of a digit, drawn or from the source, 80 pixels high."""
-    if source is not None and rng.random() < 0.5:
-        frames, labels = source
-        ink = frames[rng.choice(np.flatnonzero(labels == digit))].astype(np.float32) / 255
-    else:
-        ink = draw(digit, rng)
-    rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    width = max(4, round(80 * ink.shape[1] / ink.shape[0]))
-    return np.clip(cv2.resize(ink, (width, 80), interpolation=cv2.INTER_CUBIC), 0, 1)
+def _digits(digits: np.ndarray, rng: np.random.Generator, source: Source) -> list[np.ndarray]:
+    """Cropped ink of each digit, 80 pixels high: drawn by one brush, or from the source."""
+    from_source = source is not None and rng.random() < 0.5
+    brush = Brush.random(rng, fattest=0.12)
+    brush = replace(brush, width=max(brush.width, 0.04))  # a row is framed at a third of its size
+    inks = []
+    for digit in digits:
+        if from_source:
+            frames, labels = source
+            ink = frames[rng.choice(np.flatnonzero(labels == digit))].astype(np.float32) / 255
+        else:
+            ink = draw(digit, rng, brush=brush)
+        rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
+        ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        width = max(4, round(80 * ink.shape[1] / ink.shape[0]))
+        inks.append(np.clip(cv2.resize(ink, (width, 80), interpolation=cv2.INTER_CUBIC), 0, 1))
+    return inks
 
 
 def _piece(rng: np.random.Generator, source: Source) -> np.ndarray:
-    """Half a digit, where that is no digit."""
     digit = int(rng.choice(list(PIECES)))
-    ink = _digit(digit, rng, source)
-    cuts = PIECES[digit]
-    top, bottom, left, right = cuts[rng.integers(len(cuts))]
-    height, width = ink.shape
-    return ink[int(top * height) : int(bottom * height), int(left * width) : int(right * width)]
+    (ink,) = _digits([digit], rng, source)
+    top, bottom = (int(share * len(ink)) for share in PIECES[digit])
+    return ink[top:bottom]
 
 
-def _several(n: int) -> Callable[[np.random.Generator, Source], np.ndarray]:
+def _several(n: int) -> Kind:
     def several(rng: np.random.Generator, source: Source) -> np.ndarray:
         """Digits side by side, some of them touching."""
         digits = rng.integers(0, 10, n)
-        ink = _digit(int(digits[0]), rng, source)
-        for left, right in zip(digits[:-1], digits[1:], strict=True):
+        ink, *others = _digits(digits, rng, source)
+        for pair, other in zip(itertools.pairwise(digits), others, strict=True):
             # A 1 that touches a round digit can make another digit: 01 a 9, 10 a 6.
-            least = 14 if 1 in (left, right) else -8
-            ink = _beside(ink, _digit(int(right), rng, source), int(rng.integers(least, 24)))
+            least = 14 if 1 in pair else -8
+            ink = _beside(ink, other, int(rng.integers(least, 24)))
         return ink
 
     return several
@@ -333,7 +334,7 @@ def _beside(left: np.ndarray, right: np.ndarray, gap: int) -> np.ndarray:
 
 def _stacked(rng: np.random.Generator, source: Source) -> np.ndarray:
     """One digit above another: a fraction without its line."""
-    above, below = (_digit(int(d), rng, source) for d in rng.integers(2, 8, 2))
+    above, below = _digits(rng.integers(2, 8, 2), rng, source)
     return np.rot90(_beside(np.rot90(_wide(above)), np.rot90(_wide(below)), 10), -1).copy()
 
 
@@ -343,7 +344,8 @@ def _wide(ink: np.ndarray) -> np.ndarray:
 
 def _crossed_out(rng: np.random.Generator, source: Source) -> np.ndarray:
     """A digit under a large cross or a zigzag."""
-    ink = np.pad(_digit(int(rng.integers(10)), rng, source), ((10, 10), (20, 20)))
+    (ink,) = _digits(rng.integers(0, 10, 1), rng, source)
+    ink = np.pad(ink, ((10, 10), (20, 20)))
     height, width = ink.shape
     if rng.random() < 0.5:
         places = np.array([[[0, 0], [1, 1]], [[1, 0], [0, 1]]], float)
@@ -357,9 +359,9 @@ def _crossed_out(rng: np.random.Generator, source: Source) -> np.ndarray:
     return np.maximum(ink, over.astype(np.float32) / 255)
 
 
-KINDS: dict[str, Callable[[np.random.Generator, Source], np.ndarray]] = {
-    "letter": _letter,
-    "shape": _shape,
+KINDS: dict[str, Kind] = {
+    "letter": _letter_of(LETTERS),
+    "shape": _shape_of(SHAPES),
     "word": _word,
     "scribble": _scribble,
     "zigzag": _zigzag,
@@ -373,9 +375,9 @@ KINDS: dict[str, Callable[[np.random.Generator, Source], np.ndarray]] = {
     "three digits": _several(3),
     "crossed out": _crossed_out,
 }
-HELD_OUT_KINDS: dict[str, Callable[[np.random.Generator, Source], np.ndarray]] = {
-    "foreign letter": _foreign,
-    "doodle": _doodle,
+HELD_OUT_KINDS: dict[str, Kind] = {
+    "foreign letter": _letter_of(FOREIGN),
+    "doodle": _shape_of(DOODLES),
     "four digits": _several(4),
     "stacked digits": _stacked,
 }

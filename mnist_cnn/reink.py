@@ -1,22 +1,20 @@
 """MNIST digits drawn again from their skeletons, by another pen."""
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from mnist_cnn.damage import Ink
 from mnist_cnn.ink import frame
-from mnist_cnn.strokes import BRUSHES, Brush, paint_lines
+from mnist_cnn.strokes import BRUSHES, Brush, Change, paint_lines
 
 FINE = 4  # pixels of the skeleton's picture per frame pixel
 KINDS = tuple(kind for kind in BRUSHES if kind != "tapered")  # a skeleton has no first and last
 
 
-def reink(digit: np.ndarray, rng: np.random.Generator, brush: Brush | None = None) -> np.ndarray:
-    """Ink of a digit like that in a `(28, 28)` uint8 frame, with a line of another width."""
-    fine = cv2.resize(digit, None, fx=FINE, fy=FINE, interpolation=cv2.INTER_CUBIC)
+def reink(old: np.ndarray, rng: np.random.Generator, brush: Brush | None = None) -> np.ndarray:
+    """Ink of a digit like that of a `(28, 28)` uint8 frame, with a line of another width."""
+    fine = cv2.resize(old, None, fx=FINE, fy=FINE, interpolation=cv2.INTER_CUBIC)
     fine = cv2.GaussianBlur(fine, (0, 0), FINE / 4)
     lines = skeleton_lines(fine > 110)
     if not len(lines):
@@ -27,13 +25,14 @@ def reink(digit: np.ndarray, rng: np.random.Generator, brush: Brush | None = Non
     return paint_lines(_warped(lines / (FINE * 20), rng), along, brush, rng)
 
 
-def reink_frames(
-    frames: np.ndarray, seed: int, change: Callable[[Ink, np.random.Generator], Ink]
-) -> np.ndarray:
-    """`(N, 28, 28)` uint8 frames like these, each with another line; `change` as in `strokes`."""
+def reink_frames(frames: np.ndarray, seed: int, change: Change | None = None) -> np.ndarray:
+    """A frame for each of `(n, 28, 28)` uint8 frames: their digits by other pens.
+
+    `change` is what happens to the ink before it is framed, as in `strokes.draw_frames`.
+    """
     rng = np.random.default_rng(seed)
-    again = [frame(change(reink(digit, rng), rng)) for digit in frames]
-    return np.array(again, np.uint8).reshape(-1, 28, 28)
+    inks = (reink(old, rng) for old in frames)
+    return np.stack([frame(change(ink, rng) if change else ink) for ink in inks])
 
 
 def thin(mask: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 A *glyph* is a way to write one sign; a *hand* bends it as one person would; a *brush* paints it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,8 @@ import cv2
 import numpy as np
 
 from mnist_cnn.ink import frame
+
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # of ink, to ink
 
 # The ways to write each digit: strokes of "x,y" points in percent of the digit's box, y downwards.
 # A smooth curve runs through the points; "|" is a sharp corner at the point before it, and ";"
@@ -39,7 +42,7 @@ ALLOGRAPHS: dict[int, dict[str, str]] = {
         "foot": "26,24 54,0 | 54,100; 24,100 86,100",
         "long flag and foot": "6,46 54,0 | 54,100; 22,100 88,100",
         "serif": "34,12 52,1 | 52,100; 30,100 76,100",
-        "hooked flag": "14,30 26,32 42,20 60,0 | 57,100",
+        "hooked flag": "10,36 20,35 40,20 60,0 | 58,100",
     },
     2: {
         "plain": "10,22 30,2 65,0 85,25 65,55 5,100 | 95,98",
@@ -93,7 +96,7 @@ ALLOGRAPHS: dict[int, dict[str, str]] = {
         "curved": "75,0 25,35 8,72 35,100 75,92 82,65 50,52 15,70",
         "straight": "60,0 10,75 | 30,100 78,94 82,66 45,55 12,78",
         "soft straight": "58,0 18,62 18,90 50,100 84,84 76,60 42,55 16,74",
-        "big loop": "70,0 20,30 5,65 25,98 70,100 95,70 65,42 25,45 8,65",
+        "big loop": "78,-4 22,28 5,65 25,98 70,100 92,72 65,46 26,48 8,68",
         "small loop": "62,0 30,38 18,78 38,100 66,95 70,76 46,70 20,86",
         "hooked top": "85,8 50,0 12,40 10,80 45,100 85,80 75,55 40,52 12,72",
         "crossing": "78,0 28,30 8,68 34,100 78,94 84,66 52,54 6,78",
@@ -119,9 +122,11 @@ ALLOGRAPHS: dict[int, dict[str, str]] = {
         "leaning": "65,2 25,8 22,32 55,46 85,70 60,98 18,90 18,65 60,42 80,18 62,2",
         "open top": "70,6 44,1 15,20 45,45 82,72 50,100 15,78 45,48 76,30 92,6",
         "crossing": "78,10 48,0 20,16 36,40 78,72 54,100 18,86 26,62 72,32 76,8",
-        "two rings": "50,0 22,8 20,38 50,47 80,38 78,8 50,0; 50,47 12,60 12,90 50,100 88,90 88,60 50,47",
+        "two rings": "50,0 22,8 20,38 50,47 80,38 78,8 50,0;"
+        " 50,47 12,60 12,90 50,100 88,90 88,60 50,47",
         "two strokes": "50,0 18,20 50,45 82,22 50,0; 50,45 10,72 50,100 90,72 50,45",
-        "small head": "50,0 28,8 30,28 50,36 72,28 72,8 50,0; 50,36 8,60 14,92 50,100 88,90 92,58 50,36",
+        "small head": "50,0 28,8 30,28 50,36 72,28 72,8 50,0;"
+        " 50,36 8,60 14,92 50,100 88,90 92,58 50,36",
     },
     9: {
         "straight": "82,15 45,0 12,25 35,50 75,38 85,10 | 80,100",
@@ -154,40 +159,51 @@ HELD_OUT_BRUSHES = ("square",)
 
 CANVAS = 96  # pixels; `ink.frame` works at 80
 STEPS = 6  # points of a curve from one point of a glyph to the next
-NARROW = {1: (0.35, 0.8)}  # a wide 1 has a flat flag, and a flat flag makes it a 7
-SHORTER = (0.5, 1.1)  # width : height of the other digits' boxes
+# Width : height of a digit's box. A wide 1 has a flat flag, and a flat flag makes it a 7; a narrow
+# 7 is a 1; a wide 6 hides its stem in its loop.
+WIDTHS = {1: (0.3, 0.8), 6: (0.42, 1.0), 7: (0.6, 1.2)}
+USUAL_WIDTHS = (0.42, 1.2)
 
 
 @dataclass(frozen=True)
 class Hand:
     """How one writer bends a glyph; lengths are shares of its height."""
 
-    slant: float  # to the right for one unit up
-    turn: float  # radians
-    width: float  # of the box
-    jitter: float  # each point for itself
-    warp: float  # neighbouring points together
-    taper: float  # the top wider than the bottom, or narrower
-    rounding: float  # corners, from 0 (sharp) to 1 (none)
-    tremor: float
-    lift: float  # strokes do not meet exactly where the pen was lifted
-    hook: float  # what the pen draws as it comes down and leaves; 0 is none
+    slant: float = 0.0  # to the right for one unit up
+    turn: float = 0.0  # radians
+    width: float = 1.0  # of the box
+    waist: float = 1.0  # above 1 the upper part grows, below 1 the lower one
+    taper: float = 0.0  # above 0 the top is the wider part, below 0 the bottom
+    warp: float = 0.0  # neighbouring points move together …
+    jitter: float = 0.0  # … and each one by itself
+    lift: float = 0.0  # strokes do not meet exactly where the pen was lifted
+    tremor: float = 0.0
+    rounding: float = 0.0  # of corners, from 0 (sharp) to 1 (none)
+    hook: float = 0.0  # length of what the pen draws as it comes down and leaves
+    coarse: int = 1  # every which point is kept: a mouse is asked for its place too rarely
 
     @classmethod
-    def random(cls, rng: np.random.Generator, widths: tuple[float, float] = SHORTER) -> "Hand":
+    def random(cls, rng: np.random.Generator, widths: tuple[float, float] = USUAL_WIDTHS) -> "Hand":
         hurry = rng.random()  # a hurried hand is less exact in all things
         return cls(
-            slant=float(np.clip(rng.normal(0.12, 0.18), -0.3, 0.55)),
-            turn=float(np.clip(rng.normal(0, 0.08), -0.18, 0.18)),
+            slant=_normal(rng, 0.12, 0.2, 2.4),
+            turn=_normal(rng, 0, 0.1, 2.2),
             width=rng.uniform(*widths),
-            jitter=0.006 + 0.018 * hurry,
-            warp=rng.uniform(0, 0.06),
-            taper=rng.uniform(-0.15, 0.15),
-            rounding=rng.random() ** 2 * 0.6 * hurry,
-            tremor=rng.exponential(0.004) if rng.random() < 0.3 else 0.0,
-            lift=0.004 + 0.016 * hurry,
-            hook=rng.uniform(0.02, 0.09) if rng.random() < 0.25 else 0.0,
+            waist=math.exp(_normal(rng, 0, 0.15, 1.6)),
+            taper=rng.uniform(-0.3, 0.3),
+            warp=0.02 + rng.exponential(0.025) * (0.5 + hurry),
+            jitter=0.006 + 0.024 * hurry,
+            lift=0.004 + 0.02 * hurry,
+            tremor=rng.exponential(0.004) if rng.random() < 0.25 else 0.0,
+            rounding=rng.random() ** 2 * 0.5 * hurry,
+            hook=rng.uniform(0.02, 0.11) if rng.random() < 0.3 else 0.0,
+            coarse=int(rng.integers(2, 5)) if rng.random() < 0.15 else 1,
         )
+
+
+def _normal(rng: np.random.Generator, mean: float, deviation: float, most: float) -> float:
+    """A normal number, at most so many deviations from its mean."""
+    return mean + deviation * min(max(rng.standard_normal(), -most), most)
 
 
 @dataclass(frozen=True)
@@ -205,14 +221,18 @@ class Brush:
     ) -> "Brush":
         return cls(
             kind=kinds[rng.integers(len(kinds))],
-            width=float(np.exp(rng.uniform(np.log(0.018), np.log(fattest)))),
+            width=math.exp(rng.uniform(math.log(0.018), math.log(fattest))),
             angle=rng.uniform(-1.3, 0.1),
             contrast=rng.uniform(0.25, 0.75),
         )
 
 
 def draw(
-    digit: int, rng: np.random.Generator, size: int = CANVAS, held_out: bool = False
+    digit: int,
+    rng: np.random.Generator,
+    size: int = CANVAS,
+    held_out: bool = False,
+    brush: Brush | None = None,
 ) -> np.ndarray:
     """Ink of one digit, `(size, size)` float32 in [0, 1], in a random way, hand and brush.
 
@@ -223,10 +243,11 @@ def draw(
     names = ways(digit, held_out)
     glyph = ALLOGRAPHS[digit][names[rng.integers(len(names))]]
     kinds = HELD_OUT_BRUSHES if held_out and rng.random() < 0.5 else BRUSHES
-    hand = Hand.random(rng, NARROW.get(digit, SHORTER))
+    hand = Hand.random(rng, WIDTHS.get(digit, USUAL_WIDTHS))
     # Loops stay open where the digit is narrow; a 1 has none.
     fattest = 0.17 if digit == 1 else min(0.19 * hand.width, 0.17)
-    return paint(write(glyph, hand, rng), Brush.random(rng, kinds, fattest), rng, size)
+    brush = brush or Brush.random(rng, kinds, fattest)
+    return paint(write(glyph, hand, rng), brush, rng, size)
 
 
 def ways(digit: int, held_out: bool = False) -> list[str]:
@@ -238,7 +259,7 @@ def draw_frames(
     n: int,
     seed: int,
     held_out: bool = False,
-    change: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+    change: Change | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`(n, 28, 28)` uint8 frames as a network sees them, and their `(n,)` int64 labels.
 
@@ -266,6 +287,8 @@ def write(glyph: str, hand: Hand, rng: np.random.Generator) -> list[np.ndarray]:
     strokes = np.split(curve, ends[:-1])
     for stroke in strokes[1:]:
         stroke += rng.normal(0, hand.lift, 2)
+    if hand.coarse > 1:
+        strokes = [np.concatenate([s[: -1 : hand.coarse], s[-1:]]) for s in strokes]
     if hand.hook:
         strokes = [_hooked(stroke, hand.hook, rng) for stroke in strokes]
     return strokes
@@ -275,9 +298,11 @@ def paint(
     strokes: list[np.ndarray], brush: Brush, rng: np.random.Generator, size: int = CANVAS
 ) -> np.ndarray:
     """Ink of strokes, `(size, size)` float32, as large as the canvas allows."""
-    lines = np.concatenate([np.stack([stroke[:-1], stroke[1:]], 1) for stroke in strokes])
-    along = np.concatenate([np.linspace(0, 1, len(stroke) - 1) for stroke in strokes])
-    return paint_lines(lines, along, brush, rng, size)
+    points = np.concatenate(strokes)
+    lines = np.stack([points[:-1], points[1:]], 1)
+    along = np.concatenate([np.arange(len(stroke)) / (len(stroke) - 1) for stroke in strokes])
+    drawn = along[:-1] < 1  # nothing is drawn from one stroke's end to the next one's start
+    return paint_lines(lines[drawn], along[:-1][drawn], brush, rng, size)
 
 
 def paint_lines(
@@ -301,7 +326,7 @@ def paint_lines(
 
 def _nib(ink: np.ndarray, lines: np.ndarray, width: float, brush: Brush) -> np.ndarray:
     """A chisel's edge is `width` wide, and `contrast` of it thick; a square is a square."""
-    thin = max(width * brush.contrast, 1.0) if brush.kind == "chisel" else 1.0
+    thin = max(width * brush.contrast, 1.0) if brush.kind == "chisel" else min(width, 3.4)
     _lines(ink, lines, thin)
     side = round(width - thin) | 1
     edge = np.ones((side, side), np.uint8)
@@ -331,20 +356,24 @@ def _varied(ink, lines, pressure, width, brush, levels: int = 5) -> None:
 
 
 def _lines(ink: np.ndarray, lines: np.ndarray, width: float) -> None:
-    # OpenCV takes fixed-point coordinates: 4 bits behind the point.
+    # OpenCV takes fixed-point coordinates, 4 bits behind the point. Its smooth lines come in steps
+    # of two pixels: measured, thickness 1 is 1.4 pixels wide, 2 is 3.4, 4 is 5.4 and so on.
     points = list((lines * 16 + 0.5).astype(np.int32))
-    cv2.polylines(ink, points, False, 255, max(1, round(width)), cv2.LINE_AA, shift=4)
+    thickness = max(1, 2 * round((width - 1.4) / 2))
+    cv2.polylines(ink, points, False, 255, thickness, cv2.LINE_AA, shift=4)
 
 
 def _bent(points: np.ndarray, hand: Hand, rng: np.random.Generator) -> np.ndarray:
     wave, phase = rng.uniform(2, 7, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
-    points = points + rng.normal(0, hand.jitter, points.shape)
-    points = points + hand.warp * np.sin(points @ wave + phase) - 0.5
-    points[:, 0] *= hand.width * (1 - hand.taper * points[:, 1])
+    # No point moves so far that a flag becomes a bar, or a gap closes.
+    warp = min(hand.warp, 0.085) * np.sin(points @ wave + phase)
+    points = points + warp + rng.normal(0, hand.jitter, points.shape)
+    y = points[:, 1]
+    x = (points[:, 0] - 0.5) * hand.width * (1 + hand.taper * (0.5 - y))
+    y = np.sign(y) * np.abs(y) ** (1 / hand.waist) - 0.5
     cos, sin = np.cos(hand.turn), np.sin(hand.turn)
-    matrix = np.array([[cos, sin], [-sin, cos]])
-    points[:, 0] -= hand.slant * points[:, 1]
-    return points @ matrix
+    x = x - hand.slant * y
+    return np.stack([x * cos - y * sin, x * sin + y * cos], 1)
 
 
 def _tremor(n: int, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -363,14 +392,14 @@ def _hooked(stroke: np.ndarray, length: float, rng: np.random.Generator) -> np.n
 
 
 def _tail(stroke: np.ndarray, length: float, rng: np.random.Generator) -> np.ndarray:
-    ahead = stroke[-1] - stroke[-3]
+    ahead = stroke[-1] - stroke[-2]
     ahead = ahead / max(np.hypot(*ahead), 1e-6)
     aside = np.array([-ahead[1], ahead[0]]) * rng.uniform(-1.2, 1.2)
     t = np.array([0.35, 0.7, 1.0])[:, None]
     return stroke[-1] + length * (t * ahead + t**2 * aside)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _spline(glyph: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A glyph's points `(p, 2)`, and what turns them into its curve.
 
