@@ -35,7 +35,7 @@ def evaluate(
     Nothing is refused here: the answer is the likeliest class, however unlikely.
     """
     start = time.perf_counter()
-    logits = calibrated_logits(model, frames, batch_size)
+    logits = raw_logits(model, frames, batch_size) / model.config.temperature
     confidence, answer = logits.softmax(1).max(1)
     correct = answer == labels
     return Evaluation(
@@ -55,15 +55,15 @@ def evaluate(
 
 
 @torch.inference_mode()
-def calibrated_logits(model: nn.Module, frames: Tensor, batch_size: int = 1000) -> Tensor:
-    """Logits over the model's temperature, `(N, classes)` on the CPU; the model's mode is kept."""
+def raw_logits(model: nn.Module, frames: Tensor, batch_size: int = 1000) -> Tensor:
+    """Logits in eval mode, `(N, classes)` on the CPU; the model's mode is kept."""
     training, device = model.training, next(model.parameters()).device
     model.eval()
     logits = torch.cat(
         [model(batch.to(device)).float().cpu() for batch in frames.split(batch_size)]
     )
     model.train(training)
-    return logits / model.config.temperature
+    return logits
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -73,8 +73,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def fit_threshold(logits: Tensor, refused: float) -> float:
-    """The confidence that all but the share `refused` of these digits reach."""
-    return logits.softmax(1).max(1).values.quantile(refused).item()
+    """The evidence that all but the share `refused` of these digits reach."""
+    return logits.logsumexp(1).quantile(refused).item()
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:

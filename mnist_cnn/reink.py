@@ -32,7 +32,8 @@ def reink_frames(frames: np.ndarray, seed: int, change: Change | None = None) ->
     """
     rng = np.random.default_rng(seed)
     inks = (reink(old, rng) for old in frames)
-    return np.stack([frame(change(ink, rng) if change else ink) for ink in inks])
+    again = [frame(change(ink, rng) if change else ink) for ink in inks]
+    return np.array(again, np.uint8).reshape(-1, 28, 28)
 
 
 def thin(mask: np.ndarray) -> np.ndarray:

@@ -104,7 +104,7 @@ def test_every_recipe_trains(name, tmp_path, monkeypatch):
     flags += ["--drawn-digits", "20", "--reinked-digits", "20", "--nondigits", "20"]
     flags += ["--out", str(out), "--workers", "0"]
     assert train.main([*flags, "--batch-size", "64"]) == 0
-    assert load_model(out).config == train.RECIPES[name][1]
+    assert load_model(out).config.channels == train.RECIPES[name][1].channels
 
 
 def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
