@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mnist_cnn import hub
 from mnist_cnn.predict import Prediction, predict
+from mnist_cnn.read import Reading, read
 
 BUNDLED = Path(__file__).parent / "weights"
 CONFIG_VERSION = 1
@@ -280,6 +281,10 @@ class MnistCNN(
     def predict(self, images: Any) -> Prediction | list[Prediction]:
         """Read one picture, or each of a list of them; see `mnist_cnn.predict.predict`."""
         return predict(self, images)
+
+    def read(self, image: Any) -> Reading:
+        """Read all digits of one picture; see `mnist_cnn.read.read`."""
+        return read(self, image)
 
     @classmethod
     def from_pretrained(
