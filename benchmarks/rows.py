@@ -20,7 +20,7 @@ from mnist_cnn.model import MnistCNN
 from mnist_cnn.read import Reading
 
 SOURCES, SPACINGS, SURFACES = ("drawn", "mnist"), ("spaced", "touching"), ("clean", "photo")
-SHEET_WIDTH, SHEET_ROWS = 420, 12  # pixels; mistakes in a column of a sheet
+SHEET_WIDTH, SHEET_ROWS = 700, 10  # pixels; mistakes in a column of a sheet
 Box = tuple[int, int, int, int]
 
 
@@ -186,7 +186,7 @@ def tile(row: Row, reading: Reading) -> np.ndarray:
         x, y, w, h = digit.box
         cv2.rectangle(picture, (x, y), (x + w, y + h), (255, 0, 0), max(1, picture.shape[1] // 300))
     scale = SHEET_WIDTH / picture.shape[1]
-    scale = min(scale, 1.5)
+    scale = min(scale, 2.5)
     picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     picture = np.pad(picture, ((22, 4), (0, SHEET_WIDTH - picture.shape[1]), (0, 0)))
     kind = f"{row.kind.source[0]}{row.kind.spacing[0]}{row.kind.surface[0]}"

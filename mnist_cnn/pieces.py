@@ -4,6 +4,7 @@ A digit is one piece or several neighbours in a row: writing is cut too often ra
 seldom, and `mnist_cnn.read` decides which pieces belong together (LeCun et al. 1998, section V).
 """
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 from mnist_cnn.ink import stroke_width
 
 INKED = 0.3  # ink above this belongs to a component: weaker edges of two digits may run together
-SOFT = 0.05  # ink above this, right beside a piece, is the piece's soft edge
+EDGE = 3  # pixels: fainter ink so near a piece is its soft edge
 
 # A component under this share of a neighbour's height is a part of it or a speck: a hat, a bar, a
 # comma, a minus sign. In MNIST and in the generated strokes no whole digit is so low.
@@ -25,11 +26,12 @@ WITHIN = 0.6  # of its width: a small part that lies so far over a tall one belo
 STACKED = 0.8  # of the narrower one's width: the halves of a broken digit lie over each other
 
 ROWS = 48  # pixels: the height at which seams are searched
+THROUGH = (12, 24, 36)  # of these rows: seams are sought through their pixels, high, middle and low
 SLANTS = np.linspace(-0.5, 0.7, 13)  # pixels to the left per pixel downwards; most hands lean right
 NARROW = 0.4  # of the line's height: what is no wider holds one digit
-SEAM_EVERY = 0.12  # of the line's height: seams lie no closer, about half a narrow digit
+SEAM_EVERY = 0.16  # of the line's height: seams lie no closer, about half a narrow digit
 BEND = 0.15  # ink pixels that a seam pays for each step aside
-MOST_STROKES = 2.5  # a seam that crosses more cuts through a digit, never between two
+MOST_STROKES = 3.5  # a seam that crosses more goes through a digit, not between two
 LEAST_AREA = 0.03  # of the line's height, squared: a piece with less ink stays with its neighbour
 
 
@@ -88,10 +90,21 @@ def find_pieces(ink: np.ndarray) -> Page:
         line = _line(parts, numbers, count)
         lines.append(line)
         count += len(line.pieces)
-    # Soft edges go to the piece beside them, so that a frame has the strokes' full width.
-    beside = cv2.dilate(numbers.astype(np.float32), np.ones((3, 3))).astype(np.int32)
-    numbers = np.where((numbers == 0) & (ink > SOFT), beside, numbers)
-    return Page(numbers, tuple(lines))
+    return Page(_with_soft_edges(numbers, ink), tuple(lines))
+
+
+def _with_soft_edges(numbers: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """Give faint ink to the nearest piece, so that its frame has the stroke's full width."""
+    ground = (numbers == 0).astype(np.uint8)
+    if ground.all():
+        return numbers
+    distance, nearest = cv2.distanceTransformWithLabels(
+        ground, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    number_of = np.zeros(nearest.max() + 1, np.int32)
+    number_of[nearest[ground == 0]] = numbers[ground == 0]
+    soft = (ink > 0) & (ink <= INKED) & (distance <= EDGE)
+    return np.where(soft, number_of[nearest], numbers)
 
 
 def _components(ink: np.ndarray) -> list[_Part]:
@@ -222,6 +235,8 @@ def _cut(group: _Part, slant: float, height: float) -> list[tuple[_Part, float]]
     # The group upright and `ROWS` pixels high.
     left, top = across.min(), group.y.min()
     raster = _raster(group, slant, scale)
+    if stroke_width(raster) > ROWS / 2:
+        return [(group, 0.0)]  # a flat stroke, a minus: not two digits however long
     seams, strokes = _seams(raster, SEAM_EVERY * height * scale)
     row = np.minimum((group.y - top) * scale, ROWS - 1).astype(int)
     place = np.zeros(len(group.x), int)
@@ -269,20 +284,20 @@ def _seams(raster: np.ndarray, apart: float) -> tuple[list[np.ndarray], list[flo
     """
     down, steps_up = _cheapest(raster)
     up, steps_down = _cheapest(raster[::-1])
-    middle = ROWS // 2
-    cost = (down[middle] + up[ROWS - 1 - middle] - raster[middle]) / stroke_width(raster)
-    chosen: list[int] = []
-    for column in np.argsort(cost, kind="stable"):
-        inside = apart / 2 <= column < raster.shape[1] - apart / 2
-        if inside and cost[column] <= MOST_STROKES and _far(column, chosen, apart):
-            chosen.append(int(column))
-    chosen.sort()
-    seams = [_trace(steps_up, steps_down, column, middle) for column in chosen]
-    return seams, [float(cost[column]) for column in chosen]
-
-
-def _far(column: int, chosen: list[int], apart: float) -> bool:
-    return all(abs(column - other) >= apart for other in chosen)
+    cost = (down + up[::-1] - raster) / stroke_width(raster)  # of the best seam through each pixel
+    seams: list[np.ndarray] = []
+    strokes: list[float] = []
+    columns = range(round(apart / 2), round(raster.shape[1] - apart / 2))
+    points = [(cost[row, column], row, column) for row in THROUGH for column in columns]
+    for crossed, row, column in sorted(points):
+        near = any(abs(column - seam[row]) < apart for seam in seams)
+        if crossed <= MOST_STROKES and not near:
+            seams.append(_trace(steps_up, steps_down, row, column))
+            strokes.append(float(crossed))
+    order = np.argsort([seam.mean() for seam in seams], kind="stable")
+    # Where seams cross, the right one follows the left one.
+    ordered = list(itertools.accumulate((seams[index] for index in order), np.maximum))
+    return ordered, [strokes[index] for index in order]
 
 
 def _cheapest(raster: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -297,11 +312,11 @@ def _cheapest(raster: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return total, steps
 
 
-def _trace(steps_up: np.ndarray, steps_down: np.ndarray, column: int, middle: int) -> np.ndarray:
-    """The seam through `column` of the middle row."""
+def _trace(steps_up: np.ndarray, steps_down: np.ndarray, row: int, column: int) -> np.ndarray:
+    """The best seam through a pixel."""
     seam = np.full(ROWS, column)
-    for row in range(middle, 0, -1):
-        seam[row - 1] = seam[row] + steps_up[row, seam[row]]
-    for row in range(middle, ROWS - 1):
-        seam[row + 1] = seam[row] + steps_down[ROWS - 1 - row, seam[row]]
+    for above in range(row - 1, -1, -1):
+        seam[above] = seam[above + 1] + steps_up[above + 1, seam[above + 1]]
+    for below in range(row + 1, ROWS):
+        seam[below] = seam[below - 1] + steps_down[ROWS - below, seam[below - 1]]
     return seam

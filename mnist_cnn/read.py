@@ -14,23 +14,25 @@ import numpy as np
 from torch import nn
 
 from mnist_cnn.ink import SIDE, find_ink, frame, picture_size
-from mnist_cnn.pieces import SMALL, Line, Page, Piece, find_pieces
+from mnist_cnn.pieces import EDGE, SMALL, Line, Page, Piece, find_pieces
 from mnist_cnn.predict import Prediction, read_frames
 
 MOST_PIECES = 6  # in one digit
-WIDEST = 1.6  # of the line's height: nothing wider is one digit, unless it stands alone
+WIDEST = 1.4  # of the line's height: nothing wider is one digit, unless it stands alone
 FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a digit
 
 # The costs below were fitted on 400 generated rows (`python -m benchmarks.rows --seed 1`) and
 # reported on other ones.
 LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
-DIGIT = 0.3  # nats for every digit: fewer digits are likelier than more
-TOUCH = 0.5  # nats for a cut: digits seldom touch
-CUT = 1.0  # nats for each stroke that is cut; two digits mostly touch in one place
-GAP = 10.0  # nats for white inside a digit, per line height
-WIDE = 4.0  # nats for width over the line's height, per line height
-LOW = 8.0  # nats for what a digit lacks of 0.8 of the line's height, per line height
-SKIP = 12.0  # nats for ink that is left unread, per line height: specks cost little, digits much
+DIGIT = 0.08  # nats for every digit: fewer digits are likelier than more
+TOUCH = 0.02  # nats for a cut: digits seldom touch
+CUT = 0.03  # nats for each stroke that is cut; two digits mostly touch in one place
+GAP = 5.0  # nats for white inside a digit, per line height
+WIDE = 0.5  # nats for width over `USUAL_WIDTH`, per line height
+USUAL_WIDTH = 0.6  # of the line's height
+LOW = 0.2  # nats for what a digit lacks of `USUAL_HEIGHT`, per line height
+USUAL_HEIGHT = 0.8  # of the line's height
+SKIP = 3.0  # nats for ink that is left unread, per line height: specks cost little, digits much
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +99,8 @@ class _Candidate:
             + DIGIT
             + (TOUCH + CUT * self.cut if self.cut else 0)
             + GAP * self.white
-            + WIDE * max(0, self.width - 1)
-            + LOW * max(0, 0.8 - self.height)
+            + WIDE * max(0, self.width - USUAL_WIDTH)
+            + LOW * max(0, USUAL_HEIGHT - self.height)
         )
 
 
@@ -170,9 +172,8 @@ def _around(run: tuple[Piece, ...]) -> tuple[int, int, int, int]:
 def _ink_of(run: tuple[Piece, ...], page: Page, ink: np.ndarray) -> np.ndarray:
     """The ink of some pieces and nothing else."""
     left, top, right, bottom = _around(run)
-    # One pixel more on every side for the soft edge. An MNIST record stays whole, so that its
-    # frame is itself.
-    part = np.s_[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1]
+    # The soft edge lies around the box. An MNIST record stays whole, so that its frame is itself.
+    part = np.s_[max(top - EDGE, 0) : bottom + EDGE, max(left - EDGE, 0) : right + EDGE]
     if ink.shape == (SIDE, SIDE):
         part = np.s_[:, :]
     numbers = page.numbers[part]
