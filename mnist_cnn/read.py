@@ -21,18 +21,18 @@ MOST_PIECES = 6  # in one digit
 WIDEST = 1.4  # of the line's height: nothing wider is one digit, unless it stands alone
 FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a digit
 
-# The costs below were fitted on 400 generated rows (`python -m benchmarks.rows --seed 1`) and
-# reported on other ones.
+# The costs below were fitted to 400 generated rows (benchmarks/rows.py, seed 1) and the weights
+# bundled then. They are small beside a network's doubt (-log p is 0.7 at p = 0.5), because it is
+# all but certain of whole digits: geometry decides between readings that it likes equally.
 LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
-DIGIT = 0.08  # nats for every digit: fewer digits are likelier than more
-TOUCH = 0.02  # nats for a cut: digits seldom touch
-CUT = 0.03  # nats for each stroke that is cut; two digits mostly touch in one place
-GAP = 5.0  # nats for white inside a digit, per line height
-WIDE = 0.5  # nats for width over `USUAL_WIDTH`, per line height
-USUAL_WIDTH = 0.6  # of the line's height
-LOW = 0.2  # nats for what a digit lacks of `USUAL_HEIGHT`, per line height
+CUT = 0.015  # nats for each stroke that is cut; two digits mostly touch in one place
+GAP = 3.0  # nats for white inside a digit, per line height
+WIDE = 0.4  # nats for width over `USUAL_WIDTH`, per line height
+USUAL_WIDTH = 0.8  # of the line's height
+LOW = 0.3  # nats for what a digit lacks of `USUAL_HEIGHT`, per line height
 USUAL_HEIGHT = 0.8  # of the line's height
-SKIP = 3.0  # nats for ink that is left unread, per line height: specks cost little, digits much
+SKIP = 2.5  # nats for a piece as high as the line that is left unread; by the cube of its height,
+# so that a scrap left over by a cut costs next to nothing and a digit is never lost
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +96,7 @@ class _Candidate:
         """How unlikely it is that this is one digit, in nats."""
         return (
             -np.log(max(answer.confidence, LEAST_PROB))
-            + DIGIT
-            + (TOUCH + CUT * self.cut if self.cut else 0)
+            + CUT * self.cut
             + GAP * self.white
             + WIDE * max(0, self.width - USUAL_WIDTH)
             + LOW * max(0, USUAL_HEIGHT - self.height)
@@ -200,7 +199,8 @@ def _best_path(
     best: list[tuple[float, list]] = [(0.0, [])]  # cost and path up to each piece
     for stop, piece in enumerate(line.pieces, start=1):
         cost, path = best[stop - 1]
-        ways = [(cost + SKIP * (piece.box[3] - piece.box[1]) / line.height, path)]
+        height = (piece.box[3] - piece.box[1]) / line.height
+        ways = [(cost + SKIP * height**3, path)]
         for candidate, answer in ends.get(stop, []):
             cost, path = best[candidate.start]
             ways.append((cost + candidate.cost(answer), [*path, (candidate, answer)]))
