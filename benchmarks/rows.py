@@ -75,7 +75,8 @@ class Generator:
         # A digit that lies on its side would come out huge.
         scale = min(scale, 1.3 * height / ink.shape[1])
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        return digit, cropped(np.clip(cv2.resize(ink, None, fx=scale, fy=scale, interpolation=way), 0, 1))
+        ink = cv2.resize(ink, None, fx=scale, fy=scale, interpolation=way)
+        return digit, cropped(np.clip(ink, 0, 1))
 
     def _line(self, kind: Kind, length: int, height: float) -> tuple[np.ndarray, str, list[Box]]:
         rng, text, boxes = self.rng, "", []
@@ -185,8 +186,7 @@ def tile(row: Row, reading: Reading) -> np.ndarray:
     for digit in reading.digits:
         x, y, w, h = digit.box
         cv2.rectangle(picture, (x, y), (x + w, y + h), (255, 0, 0), max(1, picture.shape[1] // 300))
-    scale = SHEET_WIDTH / picture.shape[1]
-    scale = min(scale, 2.5)
+    scale = min(SHEET_WIDTH / picture.shape[1], 2.5)
     picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     picture = np.pad(picture, ((22, 4), (0, SHEET_WIDTH - picture.shape[1]), (0, 0)))
     kind = f"{row.kind.source[0]}{row.kind.spacing[0]}{row.kind.surface[0]}"

@@ -71,8 +71,10 @@ def _line(row: dict[str, Any]) -> str:
     if row["reason"] is not None:
         return f"{row['file']}: no digit ({row['reason']})"
     if "text" in row:
-        lines = "\n".join(f"  {line}" for line in row["text"].split("\n"))
-        return f"{row['file']}: {row['text']}" if "\n" not in row["text"] else f"{row['file']}:\n{lines}"
+        between = (
+            "\n  " if "\n" in row["text"] else " "
+        )  # several lines start below the file's name
+        return f"{row['file']}:{between}" + row["text"].replace("\n", between)
     return f"{row['file']}: {row['digit']} ({row['confidence']:.1%})"
 
 

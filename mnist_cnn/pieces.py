@@ -177,9 +177,7 @@ def _line(parts: list[_Part], numbers: np.ndarray, before: int) -> Line:
     height = float(np.median([p.height for p in parts if p.height >= SMALL * tallest]))
     slant = _slant(parts)
     cuts = [
-        piece
-        for group in _groups(parts, slant, height)
-        for piece in _cut(group, slant, height)
+        piece for group in _groups(parts, slant, height) for piece in _cut(group, slant, height)
     ]
     cuts.sort(key=lambda piece: np.median(piece[0].across(slant)))
     pieces = []

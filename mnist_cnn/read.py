@@ -18,14 +18,15 @@ from mnist_cnn.pieces import EDGE, SMALL, Line, Page, Piece, find_pieces
 from mnist_cnn.predict import Prediction, read_frames
 
 MOST_PIECES = 6  # in one digit
-WIDEST = 1.4  # of the line's height: nothing wider is one digit, unless it stands alone
+WIDEST = 1.25  # of the line's height: nothing wider is one digit, unless it stands alone
+MOST_WHITE = 0.3  # of the line's height: no digit has a wider gap from top to bottom
 FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a digit
 
 # The costs below were fitted to 400 generated rows (benchmarks/rows.py, seed 1) and the weights
 # bundled then. They are small beside a network's doubt (-log p is 0.7 at p = 0.5), because it is
 # all but certain of whole digits: geometry decides between readings that it likes equally.
 LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
-CUT = 0.015  # nats for each stroke that is cut; two digits mostly touch in one place
+CUT = 0.04  # nats for each stroke that is cut; two digits mostly touch in one place
 GAP = 3.0  # nats for white inside a digit, per line height
 WIDE = 0.4  # nats for width over `USUAL_WIDTH`, per line height
 USUAL_WIDTH = 0.8  # of the line's height
@@ -154,12 +155,13 @@ def _candidate(
     height = (box[3] - box[1]) / line.height
     width = (max(piece.end for piece in run) - min(piece.start for piece in run)) / line.height
     alone = len(run) == len(line.pieces)
+    white = _white(run) / line.height
     if height < SMALL or width > FLAT * height or (width > WIDEST and not alone):
         return None
+    if white > MOST_WHITE:
+        return None
     seen = frame(_ink_of(run, page, ink))
-    return _Candidate(
-        number, start, stop, box, height, width, _white(run) / line.height, run[0].cut, seen
-    )
+    return _Candidate(number, start, stop, box, height, width, white, run[0].cut, seen)
 
 
 def _around(run: tuple[Piece, ...]) -> tuple[int, int, int, int]:
