@@ -1,4 +1,4 @@
-"""Reading several digits. The pictures are drawn here, point by point, so that the truth is known."""
+"""Reading several digits, drawn here point by point, so that the truth is known."""
 
 import json
 
@@ -16,7 +16,10 @@ SHAPES = {
     "1": [[(20, 0), (20, 60)]],
     "3": [[(4, 6), (20, 0), (34, 10), (30, 24), (16, 28), (32, 34), (36, 48), (20, 60), (2, 54)]],
     "5": [[(34, 2), (8, 2), (6, 24), (22, 22), (36, 36), (30, 54), (4, 58)]],
-    "5 with a detached hat": [[(8, 10), (6, 30), (22, 26), (36, 40), (30, 56), (4, 60)], [(10, 0), (40, 0)]],
+    "5 with a detached hat": [
+        [(8, 10), (6, 30), (22, 26), (36, 40), (30, 56), (4, 60)],
+        [(10, 0), (40, 0)],
+    ],
     "7": [[(0, 2), (38, 2), (16, 60)]],
     "-": [[(4, 30), (34, 30)]],
     ".": [[(20, 58), (22, 58)]],
@@ -28,7 +31,7 @@ def written(*digits: tuple[str, int, int], size=(400, 160), brush: int = 7) -> n
     picture = np.full(size[::-1], 255, np.uint8)
     for shape, x, y in digits:
         for stroke in SHAPES[shape]:
-            points = np.array(stroke) + (x, y)
+            points = np.add(stroke, (x, y))
             cv2.polylines(picture, [points], False, 0, brush, cv2.LINE_AA)
     return picture
 
