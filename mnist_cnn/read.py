@@ -23,9 +23,9 @@ MOST_WHITE = 0.3  # of the line's height: no digit has a wider gap from top to b
 FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a digit
 
 # The costs below were fitted to 400 generated rows (benchmarks/rows.py, seed 1) and the weights
-# bundled then; CUT was raised from 0.02, which read more touching rows but cut whole digits of
-# other seeds in two. Fit again when the network changes. They are small beside a network's doubt (-log p is 0.7 at p = 0.5), because it is
-# all but certain of whole digits: geometry decides between readings that it likes equally.
+# bundled then; fit them again when the network changes. CUT was then raised from 0.04 because rows
+# of seed 3 had whole digits cut in two, which costs some touching ones. They are small because the
+# network is all but certain of whole digits: geometry decides between what it likes equally.
 LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
 CUT = 0.1  # nats for each stroke that is cut
 GAP = 3.0  # nats for white inside a digit, per line height
@@ -34,7 +34,7 @@ USUAL_WIDTH = 0.8  # of the line's height
 LOW = 0.3  # nats for what a digit lacks of `USUAL_HEIGHT`, per line height
 USUAL_HEIGHT = 0.8  # of the line's height
 SKIP = 2.5  # nats for a piece as high as the line that is left unread; by the cube of its height,
-# so that a scrap left over by a cut costs next to nothing and a digit is never lost
+# so that a scrap left over by a cut costs next to nothing, and a digit is lost only at p < 0.1
 
 
 @dataclass(frozen=True, eq=False)
