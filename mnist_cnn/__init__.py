@@ -2,5 +2,15 @@
 
 from mnist_cnn.model import FLAGSHIP, PRESETS, Config, MnistCNN, load_model
 from mnist_cnn.predict import Prediction
+from mnist_cnn.read import ReadDigit, Reading
 
-__all__ = ["FLAGSHIP", "PRESETS", "Config", "MnistCNN", "Prediction", "load_model"]
+__all__ = [
+    "FLAGSHIP",
+    "PRESETS",
+    "Config",
+    "MnistCNN",
+    "Prediction",
+    "ReadDigit",
+    "Reading",
+    "load_model",
+]

@@ -19,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("predict", help="read picture files, one digit each")
     command.add_argument("files", nargs="+", metavar="FILE")
+    command.add_argument("--read", action="store_true", help="read all digits of each picture")
     command.add_argument("--model", help=MODEL_HELP)
     command.add_argument("--json", action="store_true", help="one JSON list on stdout")
     command.set_defaults(run=_predict)
@@ -51,7 +52,8 @@ def _predict(args: argparse.Namespace) -> int:
     rows, failed = [], False
     for file in args.files:
         try:
-            rows.append({"file": file, **model.predict(file).to_dict()})
+            answer = model.read(file) if args.read else model.predict(file)
+            rows.append({"file": file, **answer.to_dict()})
         except ValueError as error:
             failed = True
             rows.append({"file": file, "error": str(error)})
@@ -66,8 +68,13 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _line(row: dict[str, Any]) -> str:
-    if row["digit"] is None:
+    if row["reason"] is not None:
         return f"{row['file']}: no digit ({row['reason']})"
+    if "text" in row:
+        between = (
+            "\n  " if "\n" in row["text"] else " "
+        )  # several lines start below the file's name
+        return f"{row['file']}:{between}" + row["text"].replace("\n", between)
     return f"{row['file']}: {row['digit']} ({row['confidence']:.1%})"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 # MNIST's geometry (LeCun et al. 1998): the digit's longer side is 20 pixels, its centre of mass
 # lies on pixel (14, 14) of a 28×28 frame.
@@ -322,3 +322,18 @@ def _centred(ink: np.ndarray) -> np.ndarray:
     area = placed[top : top + ink.shape[0], left : left + ink.shape[1]]
     area[:] = np.round(np.clip(ink, 0, 1) * 255)
     return placed
+
+
+def picture_size(image: Any) -> tuple[int, int]:
+    """Width and height in pixels of what `find_ink` takes, after EXIF orientation."""
+    if image is None:
+        return SIDE, SIDE
+    if isinstance(image, dict):
+        layers = [layer for layer in image.get("layers") or [] if layer is not None]
+        return picture_size(layers[0] if layers else image.get("composite"))
+    if isinstance(image, str | os.PathLike | bytes):
+        file = io.BytesIO(image) if isinstance(image, bytes) else image
+        with Image.open(file, formats=FORMATS) as opened:  # reads the header alone
+            sideways = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return opened.size[::-1] if sideways else opened.size
+    return image.size if isinstance(image, Image.Image) else image.shape[1::-1]

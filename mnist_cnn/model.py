@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mnist_cnn import hub
 from mnist_cnn.explain import explain
 from mnist_cnn.predict import Prediction, predict
+from mnist_cnn.read import Reading, read
 
 BUNDLED = Path(__file__).parent / "weights"
 CONFIG_VERSION = 1
@@ -290,6 +291,10 @@ class MnistCNN(
     def explain(self, frame: np.ndarray, digit: int | None = None) -> np.ndarray:
         """Where in a frame the evidence for a digit lies; see `mnist_cnn.explain.explain`."""
         return explain(self, frame, digit)
+
+    def read(self, image: Any) -> Reading:
+        """Read all digits of one picture; see `mnist_cnn.read.read`."""
+        return read(self, image)
 
     @classmethod
     def from_pretrained(

@@ -1,0 +1,320 @@
+"""From ink to pieces of writing: the lines, and within a line the parts that a digit is made of.
+
+A digit is one piece or several neighbours in a row: writing is cut too often rather than too
+seldom, and `mnist_cnn.read` decides which pieces belong together (LeCun et al. 1998, section V).
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mnist_cnn.ink import stroke_width
+
+INKED = 0.3  # ink above this belongs to a component: weaker edges of two digits may run together
+EDGE = 3  # pixels: fainter ink so near a piece is its soft edge
+
+# A component under this share of a neighbour's height is a part of it or a speck: a hat, a bar, a
+# comma, a minus sign. In MNIST and in the generated strokes no whole digit is so low.
+SMALL = 0.4
+BESIDE = 0.5  # of the taller one's height: how far a small part may lie from what it belongs to
+ABOVE = 0.2  # of the taller one's height: a hat floats no higher than this
+SPECK = 0.12  # of the taller one's height: a small part no longer than this is dust or a dot
+SAME_LINE = 0.5  # of the lower one's height: neighbours that overlap this much share a line
+WITHIN = 0.6  # of its width: a small part that lies so far over a tall one belongs to it
+STACKED = 0.8  # of the narrower one's width: the halves of a broken digit lie over each other
+
+ROWS = 48  # pixels: the height at which seams are searched
+THROUGH = (12, 24, 36)  # of these rows: seams are sought through their pixels, high, middle and low
+SLANTS = np.linspace(-0.5, 0.7, 13)  # pixels to the left per pixel downwards; most hands lean right
+NARROW = 0.4  # of the line's height: what is no wider holds one digit
+SEAM_EVERY = 0.16  # of the line's height: seams lie no closer, about half a narrow digit
+BEND = 0.15  # ink pixels that a seam pays for each step aside
+MOST_STROKES = 3.5  # a seam that crosses more goes through a digit, not between two
+LEAST_AREA = 0.03  # of the line's height, squared: a piece with less ink stays with its neighbour
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a line that is not cut any further; lengths are in pixels of the ink."""
+
+    number: int  # its value in `Page.numbers`
+    box: tuple[int, int, int, int]  # left, top, right, bottom; the last two lie one pixel outside
+    start: float  # where it lies along the line, with the line's slant taken out
+    end: float
+    cut: float  # strokes that were cut to part it from its left neighbour; 0 if there was white
+
+
+@dataclass(frozen=True)
+class Line:
+    """The pieces of a line from left to right."""
+
+    pieces: tuple[Piece, ...]
+    height: float  # of its digits, pixels of the ink
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """All writing of a picture."""
+
+    numbers: np.ndarray  # (H, W) int32: which piece a pixel belongs to, 0 for none
+    lines: tuple[Line, ...]  # from top to bottom
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Connected ink, or several such parts that certainly belong together."""
+
+    x: np.ndarray  # (n,) columns of its pixels
+    y: np.ndarray  # (n,) rows
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom; right and bottom lie one pixel outside."""
+        return self.x.min(), self.y.min(), self.x.max() + 1, self.y.max() + 1
+
+    @property
+    def height(self) -> int:
+        return self.y.max() + 1 - self.y.min()
+
+    def across(self, slant: float) -> np.ndarray:
+        """`(n,)` places along the line with the slant taken out."""
+        return self.x + slant * self.y
+
+
+def find_pieces(ink: np.ndarray) -> Page:
+    """The lines and pieces of `(H, W)` ink in [0, 1]."""
+    numbers, lines, count = np.zeros(ink.shape, np.int32), [], 0
+    for parts in _lines(_components(ink)):
+        line = _line(parts, numbers, count)
+        lines.append(line)
+        count += len(line.pieces)
+    return Page(_with_soft_edges(numbers, ink), tuple(lines))
+
+
+def _with_soft_edges(numbers: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """Give faint ink to the nearest piece, so that its frame has the stroke's full width."""
+    ground = (numbers == 0).astype(np.uint8)
+    if ground.all():
+        return numbers
+    distance, nearest = cv2.distanceTransformWithLabels(
+        ground, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    number_of = np.zeros(nearest.max() + 1, np.int32)
+    number_of[nearest[ground == 0]] = numbers[ground == 0]
+    soft = (ink > 0) & (ink <= INKED) & (distance <= EDGE)
+    return np.where(soft, number_of[nearest], numbers)
+
+
+def _components(ink: np.ndarray) -> list[_Part]:
+    mask = (ink > INKED).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    parts = []
+    for label in range(1, count):
+        left, top, width, height, _ = stats[label]
+        rows, columns = np.nonzero(labels[top : top + height, left : left + width] == label)
+        parts.append(_Part(columns + left, rows + top))
+    return parts
+
+
+def _lines(parts: list[_Part]) -> list[list[_Part]]:
+    """Parts in lines from top to bottom. Specks are left out."""
+    boxes = np.array([part.box for part in parts]).reshape(-1, 4)
+    owners = _owners(boxes)
+    tall = np.flatnonzero(owners == np.arange(len(parts)))
+    line_of = dict(zip(tall, _line_numbers(boxes[tall]), strict=True))
+    lines: dict[int, list[int]] = {}
+    for index, owner in enumerate(owners):
+        size = (boxes[index, 2:] - boxes[index, :2]).max()
+        if owner == index or size > SPECK * (boxes[owner, 3] - boxes[owner, 1]):
+            lines.setdefault(line_of[owner], []).append(index)
+    middles = boxes[:, 1] + boxes[:, 3]
+    ordered = sorted(lines.values(), key=lambda line: middles[line].mean())
+    return [[parts[index] for index in line] for line in ordered]
+
+
+def _owners(boxes: np.ndarray) -> np.ndarray:
+    """For each part the tall part that it is small beside, or itself if it is tall."""
+    owners = np.arange(len(boxes))
+    heights = boxes[:, 3] - boxes[:, 1]
+    tall = np.zeros((0, 4), int)
+    for index in np.argsort(-heights, kind="stable"):
+        left, top, right, bottom = boxes[index]
+        height = tall[:, 3] - tall[:, 1]
+        aside = np.maximum(np.maximum(tall[:, 0] - right, left - tall[:, 2]), 0) / height
+        above = np.maximum(np.maximum(tall[:, 1] - bottom, top - tall[:, 3]), 0) / height
+        small = (heights[index] < SMALL * height) & (aside < BESIDE) & (above < ABOVE)
+        if small.any():
+            distance = np.where(small, aside + above, np.inf)
+            owners[index] = np.flatnonzero((boxes == tall[distance.argmin()]).all(1))[0]
+        else:
+            tall = np.vstack([tall, boxes[index]])
+    return owners
+
+
+def _line_numbers(boxes: np.ndarray) -> np.ndarray:
+    """The line of each box. A box joins the line of the nearest one on its left at its height.
+
+    The nearest one, because a line may climb or fall: its far ends need not be at one height.
+    """
+    numbers = np.arange(len(boxes))
+    for index in np.argsort(boxes[:, 0], kind="stable"):
+        left, top, _, bottom = boxes[index]
+        overlap = np.minimum(bottom, boxes[:, 3]) - np.maximum(top, boxes[:, 1])
+        lower = np.minimum(bottom - top, boxes[:, 3] - boxes[:, 1])
+        earlier = (boxes[:, 0] < left) | ((boxes[:, 0] == left) & (np.arange(len(boxes)) < index))
+        beside = np.flatnonzero(earlier & (overlap >= SAME_LINE * lower))
+        if len(beside):
+            nearest = beside[boxes[beside, 2].argmax()]
+            numbers[numbers == numbers[index]] = numbers[nearest]
+    return numbers
+
+
+def _line(parts: list[_Part], numbers: np.ndarray, before: int) -> Line:
+    """Cut a line into pieces, numbered in `numbers` from `before + 1` on."""
+    tallest = max(part.height for part in parts)
+    height = float(np.median([p.height for p in parts if p.height >= SMALL * tallest]))
+    slant = _slant(parts)
+    cuts = [
+        piece for group in _groups(parts, slant, height) for piece in _cut(group, slant, height)
+    ]
+    cuts.sort(key=lambda piece: np.median(piece[0].across(slant)))
+    pieces = []
+    for number, (part, cut) in enumerate(cuts, start=before + 1):
+        numbers[part.y, part.x] = number
+        across = part.across(slant)
+        pieces.append(Piece(number, part.box, across.min(), across.max() + 1, cut))
+    return Line(tuple(pieces), height)
+
+
+def _slant(parts: list[_Part]) -> float:
+    """The shear that stands the line's strokes upright: its columns are then fullest.
+
+    Fullness is the sum of the squared projection, which grows when columns are full or empty.
+    """
+    x, y = (np.concatenate([getattr(part, axis) for part in parts]) for axis in "xy")
+    counts = [np.bincount((x + s * y - (x + s * y).min()).astype(int)) for s in SLANTS]
+    fullness = [(count.astype(float) ** 2).sum() for count in counts]
+    # A slant must be seen clearly: without one in particular, upright wins.
+    return float(SLANTS[np.argmax(np.array(fullness) * (1 - 0.2 * np.abs(SLANTS)))])
+
+
+def _groups(parts: list[_Part], slant: float, height: float) -> list[_Part]:
+    """Join what lies over each other: a hat and its 5, the halves of a broken stroke."""
+    groups: list[_Part] = []
+    for part in sorted(parts, key=lambda part: -part.height):
+        home = next((g for g in groups if _over_each_other(part, g, slant, height)), None)
+        if home is None:
+            groups.append(part)
+        else:
+            joined = np.concatenate([home.x, part.x]), np.concatenate([home.y, part.y])
+            groups[groups.index(home)] = _Part(*joined)
+    return groups
+
+
+def _over_each_other(part: _Part, group: _Part, slant: float, height: float) -> bool:
+    a, b = part.across(slant), group.across(slant)
+    overlap = min(a.max(), b.max()) + 1 - max(a.min(), b.min())
+    share = overlap / min(np.ptp(a) + 1, np.ptp(b) + 1)
+    if part.height < SMALL * height:
+        return share >= WITHIN
+    # Two tall parts side by side under one roof (a 1 under a 7's bar) are two digits.
+    shared_rows = min(part.box[3], group.box[3]) - max(part.box[1], group.box[1])
+    return share >= STACKED and shared_rows < SAME_LINE * part.height
+
+
+def _cut(group: _Part, slant: float, height: float) -> list[tuple[_Part, float]]:
+    """The pieces of a group, each with the strokes that were cut on its left."""
+    across = group.across(slant)
+    if np.ptp(across) + 1 <= NARROW * height:
+        return [(group, 0.0)]
+    scale = ROWS / group.height
+    # The group upright and `ROWS` pixels high.
+    left, top = across.min(), group.y.min()
+    raster = _raster(group, slant, scale)
+    if stroke_width(raster) > ROWS / 2:
+        return [(group, 0.0)]  # a flat stroke, a minus: not two digits however long
+    seams, strokes = _seams(raster, SEAM_EVERY * height * scale)
+    row = np.minimum((group.y - top) * scale, ROWS - 1).astype(int)
+    place = np.zeros(len(group.x), int)
+    for seam in seams:
+        place += (across - left) * scale >= seam[row]
+    return _pieces(group, place, strokes, LEAST_AREA * height**2)
+
+
+def _pieces(
+    group: _Part, place: np.ndarray, strokes: list[float], least: float
+) -> list[tuple[_Part, float]]:
+    pieces, start = [], 0
+    for seam in range(len(strokes) + 1):
+        rest = (place > seam).sum()
+        chosen = (place >= start) & (place <= seam)
+        if chosen.sum() < least or 0 < rest < least:
+            continue
+        pieces.append((_Part(group.x[chosen], group.y[chosen]), strokes[start - 1] if start else 0))
+        start = seam + 1
+    return pieces or [(group, 0.0)]
+
+
+def _raster(group: _Part, slant: float, scale: float) -> np.ndarray:
+    left, top, right, bottom = group.box
+    mask = np.zeros((bottom - top, right - left), np.float32)
+    mask[group.y - top, group.x - left] = 1
+    start = group.across(slant).min()
+    # From the mask's pixels to the raster's: x + slant · y, less the first, times scale.
+    shift = left + slant * top - start
+    matrix = np.array([[scale, scale * slant, scale * shift], [0, scale, 0]])
+    width = int(np.ceil((np.ptp(group.across(slant)) + 1) * scale))
+    return cv2.warpAffine(mask, matrix, (width, ROWS))
+
+
+def _seams(raster: np.ndarray, apart: float) -> tuple[list[np.ndarray], list[float]]:
+    """Cheap ways through the ink from top to bottom, from left to right.
+
+    A seam may step one pixel aside in every row, so it follows the gap between two digits that
+    lean over each other, and crosses the ink where it is thin, like the drop that falls between
+    two digits in Congedo et al. 1995, but by the best way instead of the next.
+
+    Returns:
+        seams: `(ROWS,)` columns each.
+        strokes: how many stroke widths of ink each crosses.
+    """
+    down, steps_up = _cheapest(raster)
+    up, steps_down = _cheapest(raster[::-1])
+    cost = (down + up[::-1] - raster) / stroke_width(raster)  # of the best seam through each pixel
+    seams: list[np.ndarray] = []
+    strokes: list[float] = []
+    columns = range(round(apart / 2), round(raster.shape[1] - apart / 2))
+    points = [(cost[row, column], row, column) for row in THROUGH for column in columns]
+    for crossed, row, column in sorted(points):
+        near = any(abs(column - seam[row]) < apart for seam in seams)
+        if crossed <= MOST_STROKES and not near:
+            seams.append(_trace(steps_up, steps_down, row, column))
+            strokes.append(float(crossed))
+    order = np.argsort([seam.mean() for seam in seams], kind="stable")
+    # Where seams cross, the right one follows the left one.
+    ordered = list(itertools.accumulate((seams[index] for index in order), np.maximum))
+    return ordered, [strokes[index] for index in order]
+
+
+def _cheapest(raster: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ink on the cheapest way from the first row to each pixel, and the steps back."""
+    total, steps = raster.copy(), np.zeros(raster.shape, int)
+    for row in range(1, len(raster)):
+        above = np.pad(total[row - 1], 1, constant_values=np.inf)
+        ways = np.stack([above[1:-1], above[:-2] + BEND, above[2:] + BEND])  # straight, left, right
+        best = ways.argmin(0)
+        steps[row] = np.array([0, -1, 1])[best]
+        total[row] += ways.min(0)
+    return total, steps
+
+
+def _trace(steps_up: np.ndarray, steps_down: np.ndarray, row: int, column: int) -> np.ndarray:
+    """The best seam through a pixel."""
+    seam = np.full(ROWS, column)
+    for above in range(row - 1, -1, -1):
+        seam[above] = seam[above + 1] + steps_up[above + 1, seam[above + 1]]
+    for below in range(row + 1, ROWS):
+        seam[below] = seam[below - 1] + steps_down[ROWS - below, seam[below - 1]]
+    return seam

@@ -1,0 +1,218 @@
+"""Reading several digits: `read` turns a picture of writing into a `Reading`.
+
+Neighbouring pieces of a line, one to `MOST_PIECES` at a time, are candidates for a digit. The
+network reads them all in one batch, and the cheapest way through the line decides which of them are
+digits: a lattice searched for its best path, as in LeCun et al. 1998 (sections V and VI) and Matan
+et al. 1992. What a candidate costs is stated in `_Candidate.cost`, in nats, so that a probability
+and a rule of geometry weigh alike.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from mnist_cnn.ink import SIDE, find_ink, frame, picture_size
+from mnist_cnn.pieces import EDGE, SMALL, Line, Page, Piece, find_pieces
+from mnist_cnn.predict import Prediction, read_frames
+
+MOST_PIECES = 6  # in one digit
+WIDEST = 1.25  # of the line's height: nothing wider is one digit, unless it stands alone
+MOST_WHITE = 0.3  # of the line's height: no digit has a wider gap from top to bottom
+FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a digit
+
+# The costs below were fitted to 400 generated rows (benchmarks/rows.py, seed 1) and the weights
+# bundled then; fit them again when the network changes. CUT was then raised from 0.04 because rows
+# of seed 3 had whole digits cut in two, which costs some touching ones. They are small because the
+# network is all but certain of whole digits: geometry decides between what it likes equally.
+LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
+CUT = 0.1  # nats for each stroke that is cut
+GAP = 3.0  # nats for white inside a digit, per line height
+WIDE = 0.4  # nats for width over `USUAL_WIDTH`, per line height
+USUAL_WIDTH = 0.8  # of the line's height
+LOW = 0.3  # nats for what a digit lacks of `USUAL_HEIGHT`, per line height
+USUAL_HEIGHT = 0.8  # of the line's height
+SKIP = 2.5  # nats for a piece as high as the line that is left unread; by the cube of its height,
+# so that a scrap left over by a cut costs next to nothing, and a digit is lost only at p < 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class ReadDigit:
+    """One digit of a reading."""
+
+    box: tuple[int, int, int, int]  # x, y, width, height, in pixels of the picture as given
+    digit: int  # index of the class
+    confidence: float  # probability of `digit`, in [0, 1]
+    probs: np.ndarray  # (classes,) float32, sums to 1
+    frame: np.ndarray  # (28, 28) uint8, what the network saw
+
+    def to_dict(self) -> dict[str, Any]:
+        """Box, digit, confidence and probs as JSON holds them."""
+        return {
+            "box": list(self.box),
+            "digit": self.digit,
+            "confidence": self.confidence,
+            "probs": self.probs.tolist(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """All digits of a picture."""
+
+    lines: tuple[tuple[ReadDigit, ...], ...]  # from top to bottom, each from left to right
+    reason: str | None = None  # why there is no digit
+
+    @property
+    def digits(self) -> tuple[ReadDigit, ...]:
+        """The digits in reading order."""
+        return tuple(digit for line in self.lines for digit in line)
+
+    @property
+    def text(self) -> str:
+        """The digits in reading order, one line of text per line of writing."""
+        return "\n".join("".join(str(digit.digit) for digit in line) for line in self.lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Text, digits and reason as JSON holds them."""
+        digits = [digit.to_dict() for digit in self.digits]
+        return {"text": self.text, "digits": digits, "reason": self.reason}
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A run of pieces that may be one digit."""
+
+    line: int
+    start: int  # its first piece in the line
+    stop: int  # one past its last
+    box: tuple[int, int, int, int]  # left, top, right, bottom in pixels of the ink
+    height: float  # in line heights, like all lengths below
+    width: float
+    white: float  # the gaps between its pieces
+    cut: float  # strokes cut on its left
+    frame: np.ndarray
+
+    def cost(self, answer: Prediction) -> float:
+        """How unlikely it is that this is one digit, in nats."""
+        return (
+            -np.log(max(answer.confidence, LEAST_PROB))
+            + CUT * self.cut
+            + GAP * self.white
+            + WIDE * max(0, self.width - USUAL_WIDTH)
+            + LOW * max(0, USUAL_HEIGHT - self.height)
+        )
+
+
+def read(model: nn.Module, image: Any) -> Reading:
+    """Read all digits of a picture.
+
+    Specks far smaller than the line's digits (dust, decimal points) and flat strokes (minus signs)
+    are passed over.
+
+    Args:
+        model: a network that takes `(B, 28, 28)` uint8 frames and returns logits.
+        image: whatever `mnist_cnn.ink.find_ink` takes.
+
+    Raises:
+        ValueError: the picture cannot be read.
+    """
+    ink = find_ink(image)
+    page = find_pieces(ink)
+    if not page.lines:
+        return Reading((), "no ink was found")
+    candidates = [c for number in range(len(page.lines)) for c in _candidates(page, ink, number)]
+    if not candidates:
+        return Reading((), "no ink has a digit's shape")
+    answers = read_frames(model, np.stack([candidate.frame for candidate in candidates]))
+    width, height = picture_size(image)
+    scale = width / ink.shape[1], height / ink.shape[0]
+    lines = []
+    for number, line in enumerate(page.lines):
+        own = [(c, a) for c, a in zip(candidates, answers, strict=True) if c.line == number]
+        lines.append(tuple(_digit(c, a, scale) for c, a in _best_path(line, own)))
+    lines = tuple(line for line in lines if line)
+    return Reading(lines, None if lines else "no ink has a digit's shape")
+
+
+def _candidates(page: Page, ink: np.ndarray, number: int) -> list[_Candidate]:
+    """All runs of a line's pieces that have a digit's shape."""
+    line, found = page.lines[number], []
+    for start in range(len(line.pieces)):
+        for stop in range(start + 1, min(start + MOST_PIECES, len(line.pieces)) + 1):
+            candidate = _candidate(page, ink, number, start, stop)
+            if candidate is not None:
+                found.append(candidate)
+    return found
+
+
+def _candidate(
+    page: Page, ink: np.ndarray, number: int, start: int, stop: int
+) -> _Candidate | None:
+    line = page.lines[number]
+    run = line.pieces[start:stop]
+    box = _around(run)
+    height = (box[3] - box[1]) / line.height
+    width = (max(piece.end for piece in run) - min(piece.start for piece in run)) / line.height
+    alone = len(run) == len(line.pieces)
+    white = _white(run) / line.height
+    if height < SMALL or width > FLAT * height or (width > WIDEST and not alone):
+        return None
+    if white > MOST_WHITE:
+        return None
+    seen = frame(_ink_of(run, page, ink))
+    return _Candidate(number, start, stop, box, height, width, white, run[0].cut, seen)
+
+
+def _around(run: tuple[Piece, ...]) -> tuple[int, int, int, int]:
+    """The box around pieces: left, top, right, bottom."""
+    lefts, tops, rights, bottoms = zip(*(piece.box for piece in run), strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def _ink_of(run: tuple[Piece, ...], page: Page, ink: np.ndarray) -> np.ndarray:
+    """The ink of some pieces and nothing else."""
+    left, top, right, bottom = _around(run)
+    # The soft edge lies around the box. An MNIST record stays whole, so that its frame is itself.
+    part = np.s_[max(top - EDGE, 0) : bottom + EDGE, max(left - EDGE, 0) : right + EDGE]
+    if ink.shape == (SIDE, SIDE):
+        part = np.s_[:, :]
+    numbers = page.numbers[part]
+    own = (numbers >= run[0].number) & (numbers <= run[-1].number)
+    return np.where(own, ink[part], 0).astype(np.float32)
+
+
+def _white(run: tuple[Piece, ...]) -> float:
+    """The width of the gaps between the pieces, pixels of the ink."""
+    white, end = 0.0, run[0].end
+    for piece in run[1:]:
+        white += max(0.0, piece.start - end)
+        end = max(end, piece.end)
+    return white
+
+
+def _best_path(
+    line: Line, candidates: list[tuple[_Candidate, Prediction]]
+) -> list[tuple[_Candidate, Prediction]]:
+    """The cheapest way through the line: every piece is in one digit, or skipped (Viterbi 1967)."""
+    ends: dict[int, list[tuple[_Candidate, Prediction]]] = {}
+    for candidate, answer in candidates:
+        ends.setdefault(candidate.stop, []).append((candidate, answer))
+    best: list[tuple[float, list]] = [(0.0, [])]  # cost and path up to each piece
+    for stop, piece in enumerate(line.pieces, start=1):
+        cost, path = best[stop - 1]
+        height = (piece.box[3] - piece.box[1]) / line.height
+        ways = [(cost + SKIP * height**3, path)]
+        for candidate, answer in ends.get(stop, []):
+            cost, path = best[candidate.start]
+            ways.append((cost + candidate.cost(answer), [*path, (candidate, answer)]))
+        best.append(min(ways, key=lambda way: way[0]))
+    return best[-1][1]
+
+
+def _digit(candidate: _Candidate, answer: Prediction, scale: tuple[float, float]) -> ReadDigit:
+    left, top, right, bottom = candidate.box
+    x, y = round(left * scale[0]), round(top * scale[1])
+    box = x, y, round(right * scale[0]) - x, round(bottom * scale[1]) - y
+    return ReadDigit(box, answer.digit, answer.confidence, answer.probs, answer.frame)

@@ -1,0 +1,147 @@
+"""Reading several digits, drawn here point by point, so that the truth is known."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnist_cnn import cli
+from mnist_cnn.pieces import find_pieces
+
+# Strokes as "x,y" points in a box 40 wide and 60 high.
+SHAPES = {
+    "0": [[(20, 0), (5, 12), (0, 32), (6, 52), (20, 60), (34, 52), (40, 30), (34, 8), (20, 0)]],
+    "1": [[(20, 0), (20, 60)]],
+    "3": [[(4, 6), (20, 0), (34, 10), (30, 24), (16, 28), (32, 34), (36, 48), (20, 60), (2, 54)]],
+    "5": [[(34, 2), (8, 2), (6, 24), (22, 22), (36, 36), (30, 54), (4, 58)]],
+    "5 with a detached hat": [
+        [(8, 10), (6, 30), (22, 26), (36, 40), (30, 56), (4, 60)],
+        [(10, 0), (40, 0)],
+    ],
+    "7": [[(0, 2), (38, 2), (16, 60)]],
+    "-": [[(4, 30), (34, 30)]],
+    ".": [[(20, 58), (22, 58)]],
+}  # fmt: skip
+
+
+def written(*digits: tuple[str, int, int], size=(400, 160), brush: int = 7) -> np.ndarray:
+    """Black on white, `(H, W)` uint8: shapes at the places of their top left corner."""
+    picture = np.full(size[::-1], 255, np.uint8)
+    for shape, x, y in digits:
+        for stroke in SHAPES[shape]:
+            points = np.add(stroke, (x, y))
+            cv2.polylines(picture, [points], False, 0, brush, cv2.LINE_AA)
+    return picture
+
+
+def overlap(one: tuple, other: tuple) -> float:
+    """Intersection over union of two boxes (x, y, width, height)."""
+    low = np.maximum(one[:2], other[:2])
+    high = np.minimum(np.add(one[:2], one[2:]), np.add(other[:2], other[2:]))
+    shared = np.prod(np.maximum(high - low, 0))
+    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
+
+
+def test_ten_is_two_digits_each_with_its_box(model):
+    reading = model.read(written(("1", 30, 50), ("0", 90, 50)))
+    assert reading.text == "10"
+    one, zero = reading.digits
+    # A brush of 7 reaches 3.5 pixels beyond the points: the 1 stands at x 50, y from 50 to 110.
+    assert overlap(one.box, (46, 46, 8, 68)) > 0.7
+    assert overlap(zero.box, (86, 46, 48, 68)) > 0.9
+    assert (one.digit, zero.digit) == (1, 0)
+    assert zero.probs.argmax() == 0
+    assert zero.confidence == pytest.approx(zero.probs.max())
+    assert zero.frame.shape == (28, 28)
+
+
+def test_a_hat_belongs_to_its_five(model):
+    reading = model.read(written(("3", 30, 50), ("5 with a detached hat", 100, 50), ("1", 170, 50)))
+    assert reading.text == "351"
+    assert overlap(reading.digits[1].box, (100, 46, 44, 68)) > 0.85
+
+
+def test_touching_digits_are_parted(model):
+    picture = written(("5", 30, 50), ("0", 68, 50), ("3", 106, 50))
+    parts, _ = cv2.connectedComponents((picture < 128).astype(np.uint8))
+    assert parts - 1 < 3  # they do touch
+    reading = model.read(picture)
+    assert reading.text == "503"
+    assert overlap(reading.digits[1].box, (65, 46, 48, 68)) > 0.7
+
+
+def test_lines_are_read_from_top_to_bottom(model):
+    upper = [("7", 200, 20), ("3", 260, 24)]
+    lower = [("1", 20, 110), ("0", 80, 104)]
+    reading = model.read(written(*lower, *upper, size=(400, 200)))
+    assert reading.text == "73\n10"
+    assert [len(line) for line in reading.lines] == [2, 2]
+
+
+def test_a_climbing_line_stays_one_line(model):
+    picture = written(*(("3", 20 + 60 * n, 110 - 18 * n) for n in range(6)), size=(420, 200))
+    assert model.read(picture).text == "333333"
+
+
+def test_dots_and_minus_signs_are_passed_over(model):
+    picture = written(("-", 10, 50), ("3", 60, 50), (".", 105, 50), ("7", 145, 50))
+    assert model.read(picture).text == "37"
+    alone = model.read(written(("-", 100, 50)))
+    assert alone.text == ""
+    assert alone.reason == "no ink has a digit's shape"
+
+
+def test_one_digit_is_read_as_predict_reads_it(model):
+    picture = written(("5", 100, 50))
+    (digit,) = model.read(picture).digits
+    assert (digit.frame == model.predict(picture).frame).all()
+
+
+def test_an_mnist_record_keeps_its_frame(model):
+    record = model.predict(written(("3", 100, 50))).frame
+    (digit,) = model.read(record).digits
+    assert digit.digit == 3
+    assert (digit.frame == record).all()
+
+
+def test_boxes_are_in_pixels_of_the_picture_as_given(model, tmp_path):
+    """Four times as large, 1,600 pixels, is reduced on the way; so is a JPEG turned by EXIF."""
+    small = written(("1", 30, 50), ("0", 90, 50))
+    large = Image.fromarray(small).resize((1600, 640))
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    large.rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=turned, quality=95)
+    for picture in (large, np.asarray(large), tmp_path / "turned.jpg"):
+        reading = model.read(picture)
+        assert reading.text == "10"
+        assert overlap(reading.digits[1].box, (346, 186, 188, 268)) > 0.9
+
+
+def test_blank(model):
+    reading = model.read(np.full((200, 300), 255, np.uint8))
+    assert reading.text == ""
+    assert reading.digits == ()
+    assert reading.reason == "no ink was found"
+    assert model.read(None).digits == ()
+
+
+def test_pieces_are_numbered_and_soft_edges_belong_to_them():
+    ink = 1 - written(("1", 30, 50), ("0", 90, 50)).astype(np.float32) / 255
+    page = find_pieces(ink)
+    numbers = [piece.number for line in page.lines for piece in line.pieces]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert ((page.numbers > 0) == (ink > 0)).all()
+
+
+def test_the_command_line_reads(tmp_path, capsys):
+    file = tmp_path / "ten.png"
+    Image.fromarray(written(("1", 30, 50), ("0", 90, 50))).save(file)
+    assert cli.main(["predict", "--read", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file}: 10\n"
+    assert cli.main(["predict", "--read", "--json", str(file)]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["text"] == "10"
+    assert [digit["digit"] for digit in row["digits"]] == [1, 0]
+    assert all(len(digit["box"]) == 4 for digit in row["digits"])
