@@ -20,10 +20,12 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from mnist_cnn import MnistCNN, Prediction, load_model
+from mnist_cnn import MnistCNN, Prediction, Reading, load_model
+from mnist_cnn.ink import open_picture, picture_size
 from mnist_cnn.sketchpad import png, sketchpad
 
 PORT = 7860
+SHOWN = 800  # pixels: longer side of an uploaded picture that is shown with boxes
 HEAT = np.array([255, 115, 20])  # RGB
 CSS = """
 .gradio-container { width: 100%; max-width: 960px !important; margin: 0 auto !important; }
@@ -39,6 +41,12 @@ CSS = """
 .answer figure { margin: 0; }
 .answer figcaption { font-size: 13px; margin-top: 4px; }
 .answer figure img { width: 112px; height: 112px; image-rendering: pixelated; border-radius: 6px; }
+.reading pre { font: 700 34px/1.2 var(--font); margin: 0 0 10px; white-space: pre-wrap; }
+.reading .boxes { position: relative; }
+.reading img, .reading svg { display: block; width: 100%; border-radius: 6px; }
+.reading svg { position: absolute; inset: 0; height: 100%; overflow: visible; }
+.reading rect { fill: none; stroke: #e85d04; stroke-width: 2; vector-effect: non-scaling-stroke; }
+.reading text { fill: #e85d04; font-weight: 700; }
 @media (max-width: 640px) { .answer .digit { font-size: 56px; min-width: 56px; } }
 """  # noqa: E501
 
@@ -104,6 +112,12 @@ def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
         return read(lambda: png(drawing), "Draw a digit: it is read after every stroke.")
 
     def read_upload(path: str | None) -> str:
+        try:
+            reading = model.read(path)
+        except ValueError as error:
+            return answer_html(model.predict(None), names, text=without_folder(error))
+        if len(reading.digits) > 1:
+            return reading_html(path, reading, names)
         return read(lambda: path, "Choose a picture: it is read at once.")
 
     def read(picture: Callable[[], bytes | str | None], invitation: str) -> str:
@@ -122,7 +136,7 @@ def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
             raise gr.Error(without_folder(error), print_exception=False) from error
 
     with gr.Blocks(title="Handwritten digits", analytics_enabled=False) as page:
-        gr.Markdown("# Handwritten digits\nDraw one digit, or upload a picture of one.")
+        gr.Markdown("# Handwritten digits\nDraw one digit, or upload a picture of one or more.")
         with gr.Tab("Draw"), gr.Row():
             with gr.Column():
                 drawing = sketchpad()
@@ -130,7 +144,9 @@ def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
                 answer = gr.HTML(read_drawing(None), apply_default_css=False)
         with gr.Tab("Upload"), gr.Row():
             with gr.Column():
-                upload = picture("A picture of one digit", ["upload", "clipboard", "webcam"])
+                upload = picture(
+                    "A picture of one or more digits", ["upload", "clipboard", "webcam"]
+                )
             with gr.Column():
                 upload_answer = gr.HTML(read_upload(None), apply_default_css=False)
         gr.Markdown(weights_text(model, notice), elem_id="weights")
@@ -201,14 +217,37 @@ def answer_html(
     )
 
 
-def image_html(pixels: np.ndarray, caption: str, what: str) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    data = base64.b64encode(stream.getvalue()).decode()
+def reading_html(path: str, reading: Reading, names: tuple[str, ...]) -> str:
+    """The text of a reading and the picture with a box around every digit."""
+    width, height = picture_size(path)
+    picture = open_picture(path).convert("RGB")
+    picture.thumbnail((SHOWN, SHOWN))
+    boxes = "".join(
+        f'<rect x="{x}" y="{y}" width="{w}" height="{h}" /><text x="{x}" y="{y - height / 80:.0f}">'
+        f"{escape(names[digit.digit])}</text>"
+        for digit in reading.digits
+        for x, y, w, h in [digit.box]
+    )
     return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{escape(what)}: {escape(caption)}">'
+        f'<div class="reading"><pre role="status">{escape(reading.text)}</pre>'
+        f'<div class="boxes"><img src="{png_url(picture)}" alt="The picture that was read">'
+        f'<svg viewBox="0 0 {width} {height}" font-size="{height / 14:.0f}" aria-hidden="true">'
+        f"{boxes}</svg></div></div>"
+    )
+
+
+def image_html(pixels: np.ndarray, caption: str, what: str) -> str:
+    return (
+        f'<figure><img src="{png_url(Image.fromarray(pixels))}" '
+        f'alt="{escape(what)}: {escape(caption)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
+
+
+def png_url(picture: Image.Image) -> str:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def heated(frame: np.ndarray, heatmap: np.ndarray) -> np.ndarray:

@@ -4,11 +4,13 @@ import argparse
 import dataclasses
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from mnist_cnn import data, hub
 from mnist_cnn.evaluate import evaluate
-from mnist_cnn.model import load_model
+from mnist_cnn.model import MnistCNN, load_model
+from mnist_cnn.pictures import evaluate_pictures
 
 MODEL_HELP = "folder, or Hub repo USER/NAME[@REVISION] (default: the bundled weights)"
 
@@ -24,8 +26,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="one JSON list on stdout")
     command.set_defaults(run=_predict)
 
-    command = commands.add_parser("evaluate", help="accuracy on the MNIST test set")
+    command = commands.add_parser("evaluate", help="accuracy on MNIST's test set or on pictures")
     command.add_argument("--data-dir", default="data", help="where MNIST lies or is downloaded to")
+    command.add_argument("--images", type=Path, metavar="CSV", help="pictures: columns file, label")
+    command.add_argument("--read", action="store_true", help="labels are rows of digits")
+    command.add_argument("--wrong-dir", type=Path, help="write a picture of every mistake here")
     command.add_argument("--model", help=MODEL_HELP)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     command.set_defaults(run=_evaluate)
@@ -71,15 +76,18 @@ def _line(row: dict[str, Any]) -> str:
     if row["reason"] is not None:
         return f"{row['file']}: no digit ({row['reason']})"
     if "text" in row:
-        between = (
-            "\n  " if "\n" in row["text"] else " "
-        )  # several lines start below the file's name
+        # Several lines start below the file's name.
+        between = "\n  " if "\n" in row["text"] else " "
         return f"{row['file']}:{between}" + row["text"].replace("\n", between)
     return f"{row['file']}: {row['digit']} ({row['confidence']:.1%})"
 
 
 def _evaluate(args: argparse.Namespace) -> int:
     model = load_model(args.model)
+    if args.images:
+        return _evaluate_pictures(args, model)
+    if args.read or args.wrong_dir:
+        raise ValueError("--read and --wrong-dir go with --images")
     result = evaluate(model, *data.load("mnist", args.data_dir, train=False))
     if args.json:
         print(json.dumps({"weights": model.source, **dataclasses.asdict(result)}, indent=2))
@@ -91,6 +99,21 @@ def _evaluate(args: argparse.Namespace) -> int:
     print(f"ece       {result.ece:.2%}")
     print("per class " + "  ".join(f"{k}: {v:.2%}" for k, v in result.per_class.items()))
     print(f"seconds   {result.seconds:.1f}")
+    return 0
+
+
+def _evaluate_pictures(args: argparse.Namespace, model: MnistCNN) -> int:
+    result = evaluate_pictures(model, args.images, args.read, args.wrong_dir)
+    if args.json:
+        print(json.dumps({"weights": model.source, **dataclasses.asdict(result)}, indent=2))
+        return 0
+    print(f"{'weights':17} {model.source}")
+    for name, value in dataclasses.asdict(result).items():
+        if isinstance(value, dict):
+            value = "  ".join(f"{k}: {share:.2%}" for k, share in value.items())
+        elif isinstance(value, float) and name != "seconds":
+            value = f"{value:.2%}"
+        print(f"{name:17} {value}")
     return 0
 
 

@@ -1,0 +1,156 @@
+"""What the bundled weights read beyond MNIST: `python -m benchmarks.reading --data-dir DIR`.
+
+Writes benchmarks/reading.json. All pictures are made by the program, from MNIST *test* digits and
+from ways of writing that training does not see: sketches, photos, rows of digits, non-digits,
+corruptions. Beside the accuracy on single pictures stands that of the same network on the picture
+merely resized to 28×28, and merely cropped into the 20×20 box: what most demos do.
+"""
+
+import argparse
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+import train
+from benchmarks import photos, rows
+from benchmarks.corruptions import CORRUPTIONS
+from mnist_cnn import MnistCNN, data, load_model, strokes
+from mnist_cnn.evaluate import wilson
+from mnist_cnn.ink import frame
+from mnist_cnn.nondigits import HELD_OUT_KINDS, KINDS, nondigit
+from mnist_cnn.predict import read_frames
+
+ROOT = Path(__file__).parent.parent
+SEED = 2026  # of everything here; training and tuning used others
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", default="data")
+    parser.add_argument("--n", type=int, default=300, help="pictures a slice")
+    args = parser.parse_args()
+    model = load_model()
+    frames, labels = (part.numpy() for part in data.load("mnist", args.data_dir, train=False))
+    report = {
+        "pictures": pictures(model, args.data_dir, args.n),
+        "rows": digit_rows(model, args.data_dir, args.n),
+        "drawn": drawn(model, args.n),
+        "nondigits": nondigits(model, args.n),
+        "mnist_refused": refused(read_frames(model, frames)),
+        "corruptions": corruptions(model, frames[: args.n], labels[: args.n]),
+        "weights_accuracy": model.report["test"]["accuracy"],
+        "machine": train.machine(torch.device("cpu")),
+        "versions": train.versions(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    file = ROOT / "benchmarks" / "reading.json"
+    file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"wrote {file.name}")
+    return 0
+
+
+def share(right: int, n: int) -> dict[str, float]:
+    """A share with its size and its Wilson interval."""
+    return {"n": n, "share": right / n, "interval": wilson(right, n)}
+
+
+def refused(answers: list) -> dict[str, float]:
+    return share(sum(answer.digit is None for answer in answers), len(answers))
+
+
+def pictures(model: MnistCNN, data_dir: str, n: int) -> dict[str, dict]:
+    """Single pictures by slice; for the blank ones, the share that is refused."""
+    digits, result = photos.Digits(data_dir), {}
+    for name in photos.MAKERS:
+        hits = {"ours": 0, "resized": 0, "boxed": 0}
+        for index in range(n):
+            file, _, digit = photos.picture(name, SEED + index, digits)
+            hits["ours"] += model.predict(file).digit == digit
+            for other, prepare in BASELINES.items():
+                hits[other] += read_frames(model, prepare(file)[None])[0].digit == digit
+        result[name] = {way: share(right, n) for way, right in hits.items()}
+        print(f"{name}: {hits['ours'] / n:.1%}", flush=True)
+    return result
+
+
+def _grey(file: bytes) -> np.ndarray:
+    """The picture in grey, light ink on dark by the colour of its border; `(H, W)` uint8."""
+    picture = Image.open(io.BytesIO(file))
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    grey = np.asarray(picture.convert("L"))
+    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    return grey if np.median(edge) < 128 else 255 - grey
+
+
+def resized(file: bytes) -> np.ndarray:
+    return cv2.resize(_grey(file), (28, 28), interpolation=cv2.INTER_AREA)
+
+
+def boxed(file: bytes) -> np.ndarray:
+    """Threshold, crop, scale to 20 pixels, centre by mass."""
+    ink = _grey(file) / np.float32(255)
+    ink = np.where(ink > 0.3, ink, 0)
+    if not ink.any():
+        return np.zeros((28, 28), np.uint8)
+    ys, xs = np.nonzero(ink)
+    ink = ink[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+    size = [max(1, round(20 * side / max(ink.shape))) for side in ink.shape[::-1]]
+    return frame(np.pad(cv2.resize(ink, size, interpolation=cv2.INTER_AREA), 4))
+
+
+BASELINES: dict[str, Callable[[bytes], np.ndarray]] = {"resized": resized, "boxed": boxed}
+
+
+def digit_rows(model: MnistCNN, data_dir: str, n: int) -> dict[str, dict]:
+    """Rows of digits, every digit of the picture right."""
+    counts, _, _ = rows.measure(model, rows.make(n, SEED, data_dir))
+    return {name: share(count["right"], count["n"]) for name, count in sorted(counts.items())}
+
+
+def drawn(model: MnistCNN, n: int) -> dict[str, dict]:
+    """Pen strokes in ways that training sees and does not see; a refusal is not right."""
+    result = {}
+    for name, held_out in (("ways seen in training", False), ("other ways", True)):
+        frames, labels = strokes.draw_frames(10 * n, SEED, held_out)
+        answers = [answer.digit for answer in read_frames(model, frames)]
+        result[name] = share(int((np.array(answers) == labels).sum()), len(labels))
+    return result
+
+
+def nondigits(model: MnistCNN, n: int) -> dict[str, dict]:
+    """The share of non-digits that is refused, by kind and over all kinds."""
+    result = {}
+    for title, kinds in (("seen in training", KINDS), ("other", HELD_OUT_KINDS)):
+        answers = []
+        for kind in kinds:
+            rng = np.random.default_rng(SEED)
+            inks = [frame(nondigit(rng, kind=kind)) for _ in range(n // 3)]
+            group = read_frames(model, np.stack(inks))
+            result[kind] = refused(group)
+            answers += group
+        result[f"all kinds {title}"] = refused(answers)
+    return result
+
+
+def corruptions(model: MnistCNN, frames: np.ndarray, labels: np.ndarray) -> dict[str, dict]:
+    """MNIST test digits, spoiled, through the whole road."""
+    result = {}
+    for name, spoil in CORRUPTIONS.items():
+        rng = np.random.default_rng(SEED)
+        answers = [model.predict(spoil(digit, rng)).digit for digit in frames]
+        result[name] = share(int((np.array(answers) == labels).sum()), len(labels))
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnist_cnn.cli import main
+from mnist_cnn.pictures import evaluate_pictures
+
+
+@pytest.fixture
+def pictures(tmp_path, frames):
+    """Two sevens, of which one is labelled 1, a four, a blank, and a file that is no picture."""
+    shown = {"a": frames[70], "b": frames[71], "c": frames[40], "blank": frames[0] * 0}
+    for name, picture in shown.items():
+        Image.fromarray(255 - picture).resize((200, 200)).save(tmp_path / f"{name}.png")
+    (tmp_path / "text.png").write_text("no picture")
+    rows = ["a.png,7", "b.png,1", "c.png,4", "blank.png,", "blank.png,3", "text.png,5"]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    return tmp_path
+
+
+def test_pictures_are_counted(pictures, model):
+    result = evaluate_pictures(model, pictures / "labels.csv", wrong_dir=pictures / "wrong")
+    assert (result.n, result.labelled) == (6, 5)
+    assert result.accuracy == pytest.approx(2 / 5)
+    assert (result.wrong, result.refused, result.unreadable) == (1, 2, 1)
+    assert result.nondigit_refused == 1
+    assert result.per_class == {"1": 0, "3": 0, "4": 1, "5": 0, "7": 1}
+    written = {file.name for file in (pictures / "wrong").iterdir()}
+    assert written == {"1-as-7-b.png", "3-as-nothing-blank.png"}
+    assert np.asarray(Image.open(pictures / "wrong" / "1-as-7-b.png")).shape[0] == 280
+
+
+def test_as_a_command(pictures, capsys):
+    assert main(["evaluate", "--images", str(pictures / "labels.csv"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["accuracy"] == pytest.approx(2 / 5)
+    assert main(["evaluate", "--images", str(pictures / "labels.csv")]) == 0
+    assert "accuracy          40.00%" in capsys.readouterr().out
+
+
+def test_rows_of_digits(tmp_path, frames, model):
+    row = np.pad(np.hstack([frames[10], frames[0], frames[40]]), 10)
+    Image.fromarray(255 - row).resize((row.shape[1] * 5, row.shape[0] * 5)).save(tmp_path / "r.png")
+    (tmp_path / "labels.csv").write_text("file,label\nr.png,104\n")
+    result = evaluate_pictures(model, tmp_path / "labels.csv", several=True)
+    assert result.accuracy == 1
+    assert result.per_class == {"3": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "needs a first line"),
+        ("name,digit\nx.png,1\n", "needs a first line"),
+        ("file,label\nx.png,12\n", "line 2: label '12' must be one digit"),
+        ("file,label\nx.png,seven\n", "label 'seven' must be one digit"),
+    ],
+)
+def test_bad_tables_are_refused(tmp_path, model, text, message):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        evaluate_pictures(model, tmp_path / "labels.csv")
+
+
+def test_a_missing_table(tmp_path, model):
+    with pytest.raises(ValueError, match="cannot read"):
+        evaluate_pictures(model, tmp_path / "labels.csv")
