@@ -1,6 +1,7 @@
 """Write the measured numbers into README.md and model_card.md: `python -m benchmarks.render`.
 
-Numbers come from mnist_cnn/weights/report.json and benchmarks/speed.json, nowhere else.
+Numbers come from mnist_cnn/weights/report.json, benchmarks/speed.json and benchmarks/reading.json,
+nowhere else.
 """
 
 import json
@@ -16,12 +17,22 @@ ROOT = Path(__file__).parent.parent
 def rendered() -> dict[Path, str]:
     """README and card as they should read."""
     report = json.loads((BUNDLED / "report.json").read_text(encoding="utf-8"))
-    speed = json.loads((ROOT / "benchmarks" / "speed.json").read_text(encoding="utf-8"))
+    speed, reading = (
+        json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("speed", "reading")
+    )
     readme, model_card = ROOT / "README.md", ROOT / "model_card.md"
-    blocks = {**card.blocks(report), "speed": speed_table(speed)}
+    blocks = {
+        **card.blocks(report),
+        "speed": speed_table(speed),
+        "reading": reading_table(reading),
+        "rows": share_table("rows, every digit right", "read", reading["rows"]),
+        "nondigits": share_table("not a digit", "refused", reading["nondigits"]),
+        "corruptions": share_table("MNIST digit with", "read", reading["corruptions"]),
+    }
     return {
         readme: card.fill(readme.read_text(encoding="utf-8"), blocks),
-        model_card: card.render(model_card.read_text(encoding="utf-8"), report),
+        model_card: card.render(card.fill(model_card.read_text(encoding="utf-8"), blocks), report),
     }
 
 
@@ -31,6 +42,36 @@ def speed_table(speed: dict) -> str:
     rows = [(row["what"], row["value"], row["against"]) for row in speed["rows"]]
     note = f"Measured on {machine['threads']} threads of {machine['processor']}, {speed['date']}."
     return card.table(("what", "measured", "against"), *rows) + f"\n\n{note}"
+
+
+def reading_table(reading: dict) -> str:
+    """Single pictures: what other ways of framing and what ours make of them."""
+    rows = [
+        (
+            name,
+            str(ways["ours"]["n"]),
+            *(f"{ways[way]['share']:.1%}" for way in ("resized", "boxed", "ours")),
+            _range(ways["ours"]),
+        )
+        for name, ways in reading["pictures"].items()
+    ]
+    drawn = [
+        (f"frames drawn in {name}", str(row["n"]), "", "", f"{row['share']:.1%}", _range(row))
+        for name, row in reading["drawn"].items()
+    ]
+    head = ("pictures", "n", "resized to 28×28", "box and centre of mass", "ours", "95 % interval")
+    return card.table(head, *rows, *drawn)
+
+
+def share_table(what: str, measure: str, shares: dict) -> str:
+    """One share a row."""
+    rows = [(name, str(s["n"]), f"{s['share']:.1%}", _range(s)) for name, s in shares.items()]
+    return card.table((what, "n", measure, "95 % interval"), *rows)
+
+
+def _range(share: dict) -> str:
+    low, high = share["interval"]
+    return f"{low:.1%} to {high:.1%}"
 
 
 def main() -> int:

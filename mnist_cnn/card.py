@@ -20,15 +20,11 @@ def render(card: str, report: Mapping[str, Any]) -> str:
 
 
 def fill(text: str, named: Mapping[str, str]) -> str:
-    """Replace the generated blocks of a text.
-
-    Raises:
-        ValueError: a block whose name is not among `named`.
-    """
+    """Replace the generated blocks of a text; blocks of other names stay as they are."""
 
     def content(match: re.Match[str]) -> str:
         if match[2] not in named:
-            raise ValueError(f"no block {match[2]!r}; there are {', '.join(named)}")
+            return match[0]
         return f"{match[1]}\n{named[match[2]].strip()}\n{match[3]}"
 
     pattern = re.compile(r"(<!-- begin ([\w-]+) -->).*?(<!-- end \2 -->)", re.DOTALL)
