@@ -26,6 +26,19 @@ MAX_JPEG_PIXELS = 64_000_000  # JPEGs are decoded at a reduced size, so they may
 MAX_FILE_BYTES = 64 * 2**20
 WORK_SIDE = 1024  # pixels; larger pictures are reduced to it, which keeps a stroke ≥ 3 pixels wide
 
+PHOTO_SIDE = 512  # pixels: photos are looked at in this size; a digit of 1/8 has 64 of them
+GROUND_SIDE = 128  # pixels: the ground changes slowly, so it is estimated at this size
+CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
+
+# Lengths below are shares of the picture's longer side.
+WIDEST = 0.2  # wider than any stroke
+LINE = 0.008  # how thick a printed line is at most
+LINE_LENGTH = 0.35  # how much of a printed line is seen without a gap
+GAP = 0.012  # components nearer than this are one
+SMALLEST = 0.06  # a digit is at least this long
+NEAR = 0.3  # of the digit's length: parts farther away belong to something else
+
+EXACT = 0.012  # three levels of 256: the ground of a drawing has one colour
 EDGE = 0.02  # of the picture's side: the strip along its border that shows the ground
 FLAT = 0.05  # colours this close to each other count as one
 FAINTEST = 0.08  # weaker contrast than this is no ink
@@ -187,57 +200,176 @@ def _picture_ink(pixels: np.ndarray) -> np.ndarray:
         if opaque.mean() < 0.5 or (one_colour and not opaque.all()):
             return alpha
         pixels = alpha[..., None] * colours + (1 - alpha[..., None]) * usual
-    edge = _edge(pixels)
+    ground = _flat_ground(pixels)
+    return _photo_ink(pixels) if ground is None else _flat_ink(pixels, ground)
+
+
+def _flat_ground(pixels: np.ndarray) -> np.ndarray | None:
+    """The ground's colour if nearly all of the picture's border has exactly one, else `None`."""
+    height, width, channels = pixels.shape
+    strip = max(1, round(EDGE * min(height, width)))
+    mask = np.ones((height, width), bool)
+    mask[strip:-strip, strip:-strip] = False
+    edge = pixels[mask].reshape(-1, channels)
     ground = np.median(edge, axis=0)
-    one_ground = (np.abs(edge - ground).max(1) < FLAT).mean() > 0.8
-    ink = np.abs(pixels - ground).max(2) if one_ground else _photo_ink(pixels)
+    return ground if (np.abs(edge - ground).max(1) < EXACT).mean() > 0.7 else None
+
+
+def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Ink on a ground of one colour is the distance from that colour."""
+    ink = np.abs(pixels - ground).max(2)
     # A few hot pixels do not decide how strong the ink is; on a small picture every pixel counts.
     strongest = np.quantile(ink, 0.999) if ink.size > 10_000 else ink.max()
     if strongest < FAINTEST:
         return np.zeros(ink.shape, np.float32)
     # Full ink stays as it is, to the bit; faint ink (pencil, grey, yellow) is brought to full.
-    return ink if strongest > 0.97 else np.minimum(ink / strongest, 1)
+    ink = ink if strongest > 0.97 else np.minimum(ink / strongest, 1)
+    if min(ink.shape) < CLEANED:
+        return ink
+    mask = _digit(_without_lines((ink > 0.5).astype(np.uint8)), ink)
+    return ink * cv2.dilate(mask, np.ones((5, 5), np.uint8))
 
 
-def _edge(pixels: np.ndarray) -> np.ndarray:
-    """The pixels along the border, `(n, channels)`."""
-    height, width, channels = pixels.shape
-    strip = max(1, round(EDGE * min(height, width)))
-    mask = np.ones((height, width), bool)
-    mask[strip:-strip, strip:-strip] = False
-    return pixels[mask].reshape(-1, channels)
+# --- Photos: the ground changes from pixel to pixel
 
 
 def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     """Ink on a ground that changes across the picture: light, shadow, the paper's own colour."""
-    side = max(pixels.shape[:2])
-    reach = max(3, side // 8) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    grey = pixels.mean(2)
-    dark = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, kernel)  # the ground under dark ink
-    light = cv2.morphologyEx(grey, cv2.MORPH_OPEN, kernel)  # the ground under light ink
-    # Relative to the ground, so that ink in the shadow counts as much as ink in the light.
-    on_light, on_dark = (
-        1 - grey / np.maximum(dark, 0.05),
-        (grey - light) / np.maximum(1 - light, 0.05),
-    )
-    ink = on_light if np.quantile(on_light, 0.98) >= np.quantile(on_dark, 0.98) else on_dark
-    ink = cv2.GaussianBlur(np.clip(ink, 0, 1), (0, 0), 1)
-    threshold, mask = cv2.threshold((ink * 255).astype(np.uint8), 0, 1, cv2.THRESH_OTSU)
-    mask = _without_specks(mask)
-    # A ramp around the threshold keeps the stroke's soft edge.
-    soft = np.clip((ink - 0.6 * threshold / 255) / (0.8 * threshold / 255 + 1e-6), 0, 1)
+    scale = min(1, PHOTO_SIDE / max(pixels.shape[:2]))
+    grey = cv2.resize(pixels.mean(2), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    contrast = _contrast(grey)
+    # Robust noise: 1.48 times the median absolute deviation is a normal deviation.
+    noise = 1.48 * float(np.median(np.abs(contrast)))
+    floor = max(FAINTEST, 5 * noise)
+    visible = contrast[contrast > floor]
+    if visible.size < 10:
+        return np.zeros(grey.shape, np.float32)
+    strong = _otsu(visible)
+    mask = _without_lines((contrast > max(floor, 0.5 * strong)).astype(np.uint8))
+    mask = _digit(_grown_from(contrast > strong, mask), contrast)
+    if not mask.any():
+        return np.zeros(grey.shape, np.float32)
+    # A ramp around half of the ink's own strength keeps the stroke's soft edge.
+    full = float(np.quantile(contrast[mask > 0], 0.8))
+    soft = np.clip((contrast / full - 0.2) / 0.5, 0, 1)
     return soft * cv2.dilate(mask, np.ones((3, 3), np.uint8))
 
 
-def _without_specks(mask: np.ndarray) -> np.ndarray:
-    """Drop components much smaller than the largest."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count < 2:
+def _contrast(grey: np.ndarray) -> np.ndarray:
+    """How much darker (or on a board lighter) than its ground each pixel is, about 0 for ground.
+
+    The ground under dark ink is a grey-scale closing (Serra 1982) by an element wider than any
+    stroke, seen at a small size; a closing leaves the edges of wide shadows where they are. The
+    contrast is relative, so that ink in the shadow counts as much as ink in the light.
+    """
+    height, width = grey.shape
+    scale = GROUND_SIDE / max(height, width)
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), 0.8)
+    light_ink = _ink_is_light(small)
+    small = 1 - small if light_ink else small
+    reach = round(WIDEST * GROUND_SIDE) | 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    ground = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)
+    ground = cv2.GaussianBlur(ground, (0, 0), 2)
+    ground = cv2.resize(ground, (width, height), interpolation=cv2.INTER_LINEAR)
+    grey = cv2.GaussianBlur(1 - grey if light_ink else grey, (0, 0), 0.8)
+    contrast = (ground - grey) / np.maximum(1 - ground if light_ink else ground, 0.1)
+    contrast -= np.median(contrast)
+    return np.clip(contrast, -1, 1)
+
+
+def _ink_is_light(grey: np.ndarray) -> bool:
+    """Whether what stands out from its surroundings is light: the skewness of the difference.
+
+    Ink is a small part of its surroundings, so a wide median is the ground of either polarity.
+    """
+    levels = np.round(grey * 255).astype(np.uint8)
+    around = cv2.medianBlur(levels, round(WIDEST * GROUND_SIDE) | 1)
+    return float(((levels.astype(np.float32) - around) ** 3).sum()) > 0
+
+
+def _otsu(values: np.ndarray) -> float:
+    """The threshold between two classes of values in [0, 1] (Otsu 1979)."""
+    levels = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)[0] / 255
+
+
+def _grown_from(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Hysteresis (Canny 1986): the components of a mask that hold a seed."""
+    _, labels = cv2.connectedComponents(mask, connectivity=8)
+    kept = np.unique(labels[seeds & (mask > 0)])
+    return (np.isin(labels, kept) & (mask > 0)).astype(np.uint8)
+
+
+def _without_lines(mask: np.ndarray) -> np.ndarray:
+    """Erase printed lines: thin, straight, and running out of the picture at both ends.
+
+    Lines are found by the Hough transform (Matas et al. 2000). As in the removal of staff lines
+    from music (Dalitz et al. 2008), a line's pixel is erased where the ink across the line is no
+    thicker than the line, so that strokes that cross it stay whole.
+    """
+    side = max(mask.shape)
+    thick = max(2, round(LINE * side))
+    shortest = round(LINE_LENGTH * side)
+    thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
+    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 20)
+    if found is None:
         return mask
-    area = stats[:, cv2.CC_STAT_AREA].copy()
-    area[0] = 0
-    return (area >= 0.05 * area.max())[labels].astype(np.uint8)
+    for upright in (False, True):
+        drawn = np.zeros_like(mask)
+        for x0, y0, x1, y1 in found.reshape(-1, 4):
+            if (abs(y1 - y0) > abs(x1 - x0)) == upright:
+                cv2.line(drawn, (int(x0), int(y0)), (int(x1), int(y1)), 1, thick + 2)
+        across = np.ones((1, thick + 2) if upright else (thick + 2, 1), np.uint8)
+        strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, across)
+        mask = np.where(drawn > 0, strokes, mask)
+    return mask
+
+
+def _digit(mask: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """The components that make up the digit.
+
+    Components nearer than a stroke's gap count as one. What touches the border is no digit (a
+    finger, the table, a shadow, a dark scanner lid) if anything of a digit's size does not. The
+    component with the most ink is the digit, with what lies close to it and is not too small
+    against it: a detached hat, the part beyond a gap.
+    """
+    side = max(mask.shape)
+    joint = round(GAP * side) | 1
+    wide = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (joint, joint)))
+    count, labels = cv2.connectedComponents(wide, connectivity=8)
+    labels = labels * (mask > 0)
+    boxes = [_box(labels == label) for label in range(1, count)]
+    if not boxes:
+        return mask
+    ink = np.bincount(labels.ravel(), (strength * mask).ravel(), count)[1:]
+    sizes = np.array([max(right - left, low - top) for left, top, right, low in boxes])
+    sides = np.array([_sides_touched(box, mask.shape) for box in boxes])
+    able = (sizes >= SMALLEST * side) & (sides == 0)
+    if not able.any():
+        able = (sizes >= SMALLEST * side) & (sides == 1)
+    if not able.any():
+        return np.zeros_like(mask)
+    main = int(np.argmax(ink * able))
+    near = [_gap(box, boxes[main]) <= NEAR * sizes[main] for box in boxes]
+    part = near & (sides <= sides[main]) & (sizes >= 0.1 * sizes[main]) & (ink >= 0.02 * ink[main])
+    return np.concatenate([[False], part])[labels].astype(np.uint8)
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return left, top, left + width, top + height
+
+
+def _sides_touched(box: tuple[int, int, int, int], shape: tuple[int, int]) -> int:
+    left, top, right, low = box
+    return (left <= 1) + (top <= 1) + (right >= shape[1] - 1) + (low >= shape[0] - 1)
+
+
+def _gap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
+    """How far two boxes lie apart; 0 if they overlap."""
+    return float(np.hypot(max(a[0] - b[2], b[0] - a[2], 0), max(a[1] - b[3], b[1] - a[3], 0)))
 
 
 def frame(ink: np.ndarray) -> np.ndarray:
