@@ -32,12 +32,13 @@ CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 
 # Lengths below are shares of the picture's longer side.
 WIDEST = 0.2  # wider than any stroke
-LINE = 0.008  # how thick a printed line is at most
+LINE = 0.012  # how thick a printed line is at most
 LINE_LENGTH = 0.35  # how much of a printed line is seen without a gap
 GAP = 0.012  # components nearer than this are one
 SMALLEST = 0.06  # a digit is at least this long
 NEAR = 0.3  # of the digit's length: parts farther away belong to something else
 
+GROUND_EDGE = 0.06  # a step between two neighbours of the ground
 EXACT = 0.012  # three levels of 256: the ground of a drawing has one colour
 EDGE = 0.02  # of the picture's side: the strip along its border that shows the ground
 FLAT = 0.05  # colours this close to each other count as one
@@ -245,7 +246,8 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     if visible.size < 10:
         return np.zeros(grey.shape, np.float32)
     strong = _otsu(visible)
-    mask = _without_lines((contrast > max(floor, 0.5 * strong)).astype(np.uint8))
+    half = 0.5 * float(np.median(visible[visible >= strong]))  # what a stroke's edge has
+    mask = _without_lines((contrast > max(floor, half)).astype(np.uint8))
     mask = _digit(_grown_from(contrast > strong, mask), contrast)
     if not mask.any():
         return np.zeros(grey.shape, np.float32)
@@ -285,8 +287,12 @@ def _ink_is_light(grey: np.ndarray) -> bool:
     Ink is a small part of its surroundings, so a wide median is the ground of either polarity.
     """
     levels = np.round(grey * 255).astype(np.uint8)
-    around = cv2.medianBlur(levels, round(WIDEST * GROUND_SIDE) | 1)
-    return float(((levels.astype(np.float32) - around) ** 3).sum()) > 0
+    reach = round(WIDEST * GROUND_SIDE) | 1
+    around = cv2.medianBlur(levels, reach)
+    # Where the ground itself has an edge (a sheet on a table, a shadow) nothing is learned.
+    edges = cv2.morphologyEx(around, cv2.MORPH_GRADIENT, np.ones((3, 3))) > GROUND_EDGE * 255
+    even = cv2.dilate(edges.astype(np.uint8), np.ones((reach // 2, reach // 2))) == 0
+    return float(((levels.astype(np.float32) - around) ** 3 * even).sum()) > 0
 
 
 def _otsu(values: np.ndarray) -> float:
@@ -303,28 +309,50 @@ def _grown_from(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _without_lines(mask: np.ndarray) -> np.ndarray:
-    """Erase printed lines: thin, straight, and running out of the picture at both ends.
+    """Erase printed lines.
 
-    Lines are found by the Hough transform (Matas et al. 2000). As in the removal of staff lines
-    from music (Dalitz et al. 2008), a line's pixel is erased where the ink across the line is no
-    thicker than the line, so that strokes that cross it stay whole.
+    As in the removal of staff lines from music (Dalitz et al. 2008), a line's pixel is erased where
+    the ink across the line is no thicker than a line, so that strokes that cross it stay whole.
     """
-    side = max(mask.shape)
-    thick = max(2, round(LINE * side))
-    shortest = round(LINE_LENGTH * side)
-    thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
-    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 20)
-    if found is None:
-        return mask
+    thick = max(2, round(LINE * max(mask.shape)))
+    lines = _printed_lines(mask, thick)
     for upright in (False, True):
         drawn = np.zeros_like(mask)
-        for x0, y0, x1, y1 in found.reshape(-1, 4):
+        for (x0, y0), (x1, y1) in lines:
             if (abs(y1 - y0) > abs(x1 - x0)) == upright:
-                cv2.line(drawn, (int(x0), int(y0)), (int(x1), int(y1)), 1, thick + 2)
+                cv2.line(drawn, (x0, y0), (x1, y1), 1, thick + 2)
         across = np.ones((1, thick + 2) if upright else (thick + 2, 1), np.uint8)
         strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, across)
         mask = np.where(drawn > 0, strokes, mask)
     return mask
+
+
+def _printed_lines(mask: np.ndarray, thick: int) -> list[list[list[int]]]:
+    """Lines from border to border, as pairs of x, y, that are printed and not written.
+
+    A straight thin line (found by the Hough transform: Matas et al. 2000) is printed if it runs
+    through the whole picture, or through half of it and beside another.
+    """
+    side = max(mask.shape)
+    shortest = round(LINE_LENGTH * side)
+    thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
+    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 20)
+    if found is None:
+        return []
+    ends = found.reshape(-1, 2, 2).astype(np.float64)  # (n, 2, 2)
+    middle, along = ends.mean(1), ends[:, 1] - ends[:, 0]
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    reach = np.arange(-2 * side, 2 * side, 2)[:, None]
+    points = np.round(middle[:, None] + along[:, None] * reach).astype(int)  # (n, 2 side, 2)
+    inside = ((points >= 0) & (points < mask.shape[::-1])).all(2)
+    x, y = np.where(inside[..., None], points, 0).transpose(2, 0, 1)
+    covered = (inside & (cv2.dilate(mask, np.ones((3, 3)))[y, x] > 0)).sum(1) / inside.sum(1)
+    apart = middle[:, None] - middle  # (n, n, 2)
+    apart = np.abs(apart[..., 0] * along[:, 1, None] - apart[..., 1] * along[:, 0, None])
+    parallel = np.abs(along @ along.T) > np.cos(np.radians(5))
+    beside = (parallel & (apart > 3 * thick) & (covered > 0.5)).any(1)
+    printed = (covered > 0.85) | ((covered > 0.5) & beside)
+    return [line[there][[0, -1]].tolist() for line, there in zip(points[printed], inside[printed])]
 
 
 def _digit(mask: np.ndarray, strength: np.ndarray) -> np.ndarray:
