@@ -27,7 +27,9 @@ MAX_FILE_BYTES = 64 * 2**20
 WORK_SIDE = 1024  # pixels; larger pictures are reduced to it, which keeps a stroke ≥ 3 pixels wide
 
 PHOTO_SIDE = 512  # pixels: photos are looked at in this size; a digit of 1/8 has 64 of them
-GROUND_SIDE = 128  # pixels: the ground changes slowly, so it is estimated at this size
+LIGHT_GROUND = 0.55  # on ground lighter than this, ink is dark
+STEP = 1.0
+GROUND_SIDE = 256  # pixels: the ground changes slowly, so it is estimated at this size
 CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 
 # Lengths below are shares of the picture's longer side.
@@ -227,7 +229,8 @@ def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
     ink = ink if strongest > 0.97 else np.minimum(ink / strongest, 1)
     if min(ink.shape) < CLEANED:
         return ink
-    mask = _digit(_without_lines((ink > 0.5).astype(np.uint8)), ink)
+    mask = (ink > 0.5).astype(np.uint8)
+    mask = _digit(_without_lines(mask, mask), ink)
     return ink * cv2.dilate(mask, np.ones((5, 5), np.uint8))
 
 
@@ -247,7 +250,9 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
         return np.zeros(grey.shape, np.float32)
     strong = _otsu(visible)
     half = 0.5 * float(np.median(visible[visible >= strong]))  # what a stroke's edge has
-    mask = _without_lines((contrast > max(floor, half)).astype(np.uint8))
+    # Faint lines are found whole at a lower level than ink.
+    faint = contrast > max(0.5 * FAINTEST, 3 * noise)
+    mask = _without_lines((contrast > max(floor, half)).astype(np.uint8), faint.astype(np.uint8))
     mask = _digit(_grown_from(contrast > strong, mask), contrast)
     if not mask.any():
         return np.zeros(grey.shape, np.float32)
@@ -267,26 +272,33 @@ def _contrast(grey: np.ndarray) -> np.ndarray:
     height, width = grey.shape
     scale = GROUND_SIDE / max(height, width)
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), 0.8)
+    small = np.round(cv2.GaussianBlur(small, (0, 0), 1) * 255).astype(np.uint8)
     light_ink = _ink_is_light(small)
-    small = 1 - small if light_ink else small
+    small = 255 - small if light_ink else small
     reach = round(WIDEST * GROUND_SIDE) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     ground = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)
-    ground = cv2.GaussianBlur(ground, (0, 0), 2)
-    ground = cv2.resize(ground, (width, height), interpolation=cv2.INTER_LINEAR)
+    # Beside a step of the ground (a shadow's edge, a sheet's), the step's height tells nothing.
+    step = cv2.morphologyEx(ground, cv2.MORPH_GRADIENT, np.ones((3, 3)))
+    step = cv2.subtract(step, round(GROUND_EDGE * 255))
+    ground, step = (
+        cv2.resize(level, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+        for level in (ground, step)
+    )
     grey = cv2.GaussianBlur(1 - grey if light_ink else grey, (0, 0), 0.8)
     contrast = (ground - grey) / np.maximum(1 - ground if light_ink else ground, 0.1)
-    contrast -= np.median(contrast)
+    contrast = contrast - np.median(contrast) - STEP * step
     return np.clip(contrast, -1, 1)
 
 
-def _ink_is_light(grey: np.ndarray) -> bool:
-    """Whether what stands out from its surroundings is light: the skewness of the difference.
+def _ink_is_light(levels: np.ndarray) -> bool:
+    """Whether ink is lighter than its ground: never on a light ground, such as paper.
 
-    Ink is a small part of its surroundings, so a wide median is the ground of either polarity.
+    On a dark one, what stands out from its surroundings decides, by the skewness of the
+    difference: ink is a small part of its surroundings, so a wide median is the ground.
     """
-    levels = np.round(grey * 255).astype(np.uint8)
+    if np.median(levels) > 255 * LIGHT_GROUND:
+        return False
     reach = round(WIDEST * GROUND_SIDE) | 1
     around = cv2.medianBlur(levels, reach)
     # Where the ground itself has an edge (a sheet on a table, a shadow) nothing is learned.
@@ -308,14 +320,14 @@ def _grown_from(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return (np.isin(labels, kept) & (mask > 0)).astype(np.uint8)
 
 
-def _without_lines(mask: np.ndarray) -> np.ndarray:
-    """Erase printed lines.
+def _without_lines(mask: np.ndarray, faint: np.ndarray) -> np.ndarray:
+    """Erase the printed lines that `faint` shows from a mask of ink.
 
     As in the removal of staff lines from music (Dalitz et al. 2008), a line's pixel is erased where
     the ink across the line is no thicker than a line, so that strokes that cross it stay whole.
     """
     thick = max(2, round(LINE * max(mask.shape)))
-    lines = _printed_lines(mask, thick)
+    lines = _printed_lines(faint, thick)
     for upright in (False, True):
         drawn = np.zeros_like(mask)
         for (x0, y0), (x1, y1) in lines:
