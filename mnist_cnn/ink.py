@@ -24,7 +24,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 16_000_000
 MAX_JPEG_PIXELS = 64_000_000  # JPEGs are decoded at a reduced size, so they may be larger
 MAX_FILE_BYTES = 64 * 2**20
-WORK_SIDE = 1024  # pixels; larger pictures are reduced to it, which keeps a stroke ≥ 3 pixels wide
+WORK_SIDE = 1000  # pixels; larger pictures are reduced to it, a quarter of a usual 12-megapixel photo
 
 PHOTO_SIDE = 512  # pixels: photos are looked at in this size; a digit of 1/8 has 64 of them
 LIGHT_GROUND = 0.55  # on ground lighter than this, ink is dark
@@ -34,10 +34,10 @@ CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 
 # Lengths below are shares of the picture's longer side.
 WIDEST = 0.2  # wider than any stroke
-LINE = 0.012  # how thick a printed line is at most
+LINE = 0.016  # how thick a printed line is at most
 LINE_LENGTH = 0.35  # how much of a printed line is seen without a gap
 GAP = 0.012  # components nearer than this are one
-SMALLEST = 0.06  # a digit is at least this long
+SMALLEST = 0.04  # a digit is at least this long
 NEAR = 0.3  # of the digit's length: parts farther away belong to something else
 
 GROUND_EDGE = 0.06  # a step between two neighbours of the ground
@@ -98,7 +98,9 @@ def _open(source: str | os.PathLike | bytes) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(source), formats=FORMATS)
         _check_size(image, name)
-        image.draft("RGB" if image.mode == "YCbCr" else image.mode, (WORK_SIDE, WORK_SIDE))
+        scale = WORK_SIDE / max(image.size)
+        size = round(image.width * scale), round(image.height * scale)
+        image.draft("RGB" if image.mode == "YCbCr" else image.mode, size)
         image.load()
     except UnidentifiedImageError as error:
         raise ValueError(f"{name}: not a picture; {', '.join(FORMATS)} are read") from error
@@ -208,14 +210,20 @@ def _picture_ink(pixels: np.ndarray) -> np.ndarray:
 
 
 def _flat_ground(pixels: np.ndarray) -> np.ndarray | None:
-    """The ground's colour if nearly all of the picture's border has exactly one, else `None`."""
+    """The ground's colour if most of the picture's border has exactly one, else `None`.
+
+    In a larger picture half of all pixels have it too: a sheet on an even table is a photo.
+    """
     height, width, channels = pixels.shape
     strip = max(1, round(EDGE * min(height, width)))
     mask = np.ones((height, width), bool)
     mask[strip:-strip, strip:-strip] = False
     edge = pixels[mask].reshape(-1, channels)
     ground = np.median(edge, axis=0)
-    return ground if (np.abs(edge - ground).max(1) < EXACT).mean() > 0.7 else None
+    small = min(height, width) < CLEANED
+    if (np.abs(edge - ground).max(1) < EXACT).mean() < 0.7:
+        return None
+    return ground if small or (np.abs(pixels - ground).max(2) < FLAT).mean() > 0.5 else None
 
 
 def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
@@ -229,8 +237,8 @@ def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
     ink = ink if strongest > 0.97 else np.minimum(ink / strongest, 1)
     if min(ink.shape) < CLEANED:
         return ink
-    mask = (ink > 0.5).astype(np.uint8)
-    mask = _digit(_without_lines(mask, mask), ink)
+    mask, faint = ((ink > level).astype(np.uint8) for level in (0.5, VISIBLE))
+    mask = _digit(_without_lines(mask, faint), ink)
     return ink * cv2.dilate(mask, np.ones((5, 5), np.uint8))
 
 
@@ -277,7 +285,8 @@ def _contrast(grey: np.ndarray) -> np.ndarray:
     small = 255 - small if light_ink else small
     reach = round(WIDEST * GROUND_SIDE) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    ground = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)
+    ground = cv2.morphologyEx(_continued(small, reach), cv2.MORPH_CLOSE, kernel)
+    ground = np.ascontiguousarray(ground[reach:-reach, reach:-reach])
     # Beside a step of the ground (a shadow's edge, a sheet's), the step's height tells nothing.
     step = cv2.morphologyEx(ground, cv2.MORPH_GRADIENT, np.ones((3, 3)))
     step = cv2.subtract(step, round(GROUND_EDGE * 255))
@@ -289,6 +298,14 @@ def _contrast(grey: np.ndarray) -> np.ndarray:
     contrast = (ground - grey) / np.maximum(1 - ground if light_ink else ground, 0.1)
     contrast = contrast - np.median(contrast) - STEP * step
     return np.clip(contrast, -1, 1)
+
+
+def _continued(levels: np.ndarray, margin: int) -> np.ndarray:
+    """A picture with a margin in which light that falls off towards the border goes on falling."""
+    margins = (margin,) * 4
+    edge = cv2.copyMakeBorder(levels, *margins, cv2.BORDER_REPLICATE)
+    mirrored = cv2.copyMakeBorder(levels, *margins, cv2.BORDER_REFLECT_101)
+    return np.clip(2 * edge.astype(np.int16) - mirrored, 0, edge).astype(np.uint8)
 
 
 def _ink_is_light(levels: np.ndarray) -> bool:
