@@ -35,6 +35,7 @@ CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 # Lengths below are shares of the picture's longer side.
 WIDEST = 0.2  # wider than any stroke
 LINE = 0.016  # how thick a printed line is at most
+PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
 LINE_LENGTH = 0.35  # how much of a printed line is seen without a gap
 GAP = 0.012  # components nearer than this are one
 SMALLEST = 0.04  # a digit is at least this long
@@ -223,12 +224,17 @@ def _flat_ground(pixels: np.ndarray) -> np.ndarray | None:
     small = min(height, width) < CLEANED
     if (np.abs(edge - ground).max(1) < EXACT).mean() < 0.7:
         return None
-    return ground if small or (np.abs(pixels - ground).max(2) < FLAT).mean() > 0.5 else None
+    return ground if small or (_distance(pixels, ground) < FLAT).mean() > 0.5 else None
+
+
+def _distance(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """How far each pixel's colour lies from a colour, in the channel where it is farthest."""
+    return np.maximum.reduce([np.abs(pixels[..., c] - colour[c]) for c in range(len(colour))])
 
 
 def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
     """Ink on a ground of one colour is the distance from that colour."""
-    ink = np.abs(pixels - ground).max(2)
+    ink = _distance(pixels, ground)
     # A few hot pixels do not decide how strong the ink is; on a small picture every pixel counts.
     strongest = np.quantile(ink, 0.999) if ink.size > 10_000 else ink.max()
     if strongest < FAINTEST:
@@ -238,7 +244,9 @@ def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
     if min(ink.shape) < CLEANED:
         return ink
     mask, faint = ((ink > level).astype(np.uint8) for level in (0.5, VISIBLE))
-    mask = _digit(_without_lines(mask, faint), ink)
+    if max(mask[0].any(), mask[-1].any(), mask[:, 0].any(), mask[:, -1].any()):
+        mask = _without_lines(mask, faint)
+    mask = _digit(mask, ink, borders=(0, 2, 4))
     return ink * cv2.dilate(mask, np.ones((5, 5), np.uint8))
 
 
@@ -261,7 +269,7 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     # Faint lines are found whole at a lower level than ink.
     faint = contrast > max(0.5 * FAINTEST, 3 * noise)
     mask = _without_lines((contrast > max(floor, half)).astype(np.uint8), faint.astype(np.uint8))
-    mask = _digit(_grown_from(contrast > strong, mask), contrast)
+    mask = _digit(_grown_from(contrast > strong, mask), contrast, borders=(0, 1))
     if not mask.any():
         return np.zeros(grey.shape, np.float32)
     # A ramp around half of the ink's own strength keeps the stroke's soft edge.
@@ -343,31 +351,44 @@ def _without_lines(mask: np.ndarray, faint: np.ndarray) -> np.ndarray:
     As in the removal of staff lines from music (Dalitz et al. 2008), a line's pixel is erased where
     the ink across the line is no thicker than a line, so that strokes that cross it stay whole.
     """
-    thick = max(2, round(LINE * max(mask.shape)))
-    lines = _printed_lines(faint, thick)
-    for upright in (False, True):
-        drawn = np.zeros_like(mask)
-        for (x0, y0), (x1, y1) in lines:
-            if (abs(y1 - y0) > abs(x1 - x0)) == upright:
-                cv2.line(drawn, (x0, y0), (x1, y1), 1, thick + 2)
-        across = np.ones((1, thick + 2) if upright else (thick + 2, 1), np.uint8)
-        strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, across)
-        mask = np.where(drawn > 0, strokes, mask)
+    lines = _printed_lines(faint)
+    if not lines.size:
+        return mask
+    # What lies wholly on a line is a piece of it.
+    wide = _drawn(lines, mask.shape, round(LINE * max(mask.shape)))
+    seen = [mask[_drawn(line[None], mask.shape, 1) > 0].mean() > PRESENT for line in lines]
+    lines, depth = lines[seen], cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    depth = cv2.dilate(depth, np.ones((5, 5)))[(_drawn(lines, mask.shape, 3) & mask) > 0]
+    thick = 2 * round(float(np.median(depth))) if depth.size else 1
+    upright = np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
+    for group, across in ((lines[~upright], (thick + 2, 1)), (lines[upright], (1, thick + 2))):
+        strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(across, np.uint8))
+        mask = np.where(_drawn(group, mask.shape, thick + 4) > 0, strokes, mask)
+    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    labelled = labels.ravel()
+    share = np.bincount(labelled, wide.ravel(), count) / np.bincount(labelled, None, count)
+    return mask * (share < 0.9)[labels].astype(np.uint8)
+
+
+def _drawn(lines: np.ndarray, shape: tuple[int, int], thick: int) -> np.ndarray:
+    """A mask of `(n, 2, 2)` lines."""
+    mask = np.zeros(shape, np.uint8)
+    cv2.polylines(mask, [*lines.astype(np.int32)], False, 1, thick)
     return mask
 
 
-def _printed_lines(mask: np.ndarray, thick: int) -> list[list[list[int]]]:
-    """Lines from border to border, as pairs of x, y, that are printed and not written.
+def _printed_lines(mask: np.ndarray) -> np.ndarray:
+    """Lines from border to border, `(n, 2, 2)` as x, y, that are printed and not written.
 
     A straight thin line (found by the Hough transform: Matas et al. 2000) is printed if it runs
     through the whole picture, or through half of it and beside another.
     """
     side = max(mask.shape)
-    shortest = round(LINE_LENGTH * side)
+    thick, shortest = max(2, round(LINE * side)), round(LINE_LENGTH * side)
     thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
     found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 20)
     if found is None:
-        return []
+        return np.zeros((0, 2, 2), int)
     ends = found.reshape(-1, 2, 2).astype(np.float64)  # (n, 2, 2)
     middle, along = ends.mean(1), ends[:, 1] - ends[:, 0]
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -381,52 +402,51 @@ def _printed_lines(mask: np.ndarray, thick: int) -> list[list[list[int]]]:
     parallel = np.abs(along @ along.T) > np.cos(np.radians(5))
     beside = (parallel & (apart > 3 * thick) & (covered > 0.5)).any(1)
     printed = (covered > 0.85) | ((covered > 0.5) & beside)
-    return [line[there][[0, -1]].tolist() for line, there in zip(points[printed], inside[printed])]
+    lines = zip(points[printed], inside[printed], strict=True)
+    return np.array([line[there][[0, -1]] for line, there in lines]).reshape(-1, 2, 2)
 
 
-def _digit(mask: np.ndarray, strength: np.ndarray) -> np.ndarray:
+def _digit(mask: np.ndarray, strength: np.ndarray, borders: tuple[int, ...]) -> np.ndarray:
     """The components that make up the digit.
 
-    Components nearer than a stroke's gap count as one. What touches the border is no digit (a
-    finger, the table, a shadow, a dark scanner lid) if anything of a digit's size does not. The
+    Components nearer than a stroke's gap count as one. What touches more of the four borders than
+    the first of `borders` is no digit (a finger, the table, a shadow, a dark scanner lid) if
+    anything of a digit's size does not; then the next number is tried. The
     component with the most ink is the digit, with what lies close to it and is not too small
     against it: a detached hat, the part beyond a gap.
     """
     side = max(mask.shape)
     joint = round(GAP * side) | 1
     wide = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (joint, joint)))
-    count, labels = cv2.connectedComponents(wide, connectivity=8)
-    labels = labels * (mask > 0)
-    boxes = [_box(labels == label) for label in range(1, count)]
-    if not boxes:
-        return mask
-    ink = np.bincount(labels.ravel(), (strength * mask).ravel(), count)[1:]
-    sizes = np.array([max(right - left, low - top) for left, top, right, low in boxes])
-    sides = np.array([_sides_touched(box, mask.shape) for box in boxes])
-    able = (sizes >= SMALLEST * side) & (sides == 0)
-    if not able.any():
-        able = (sizes >= SMALLEST * side) & (sides == 1)
-    if not able.any():
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+    left, top, width, height = stats[:, :4].T
+    boxes = np.stack([left, top, left + width, top + height], axis=1)  # (count, 4)
+    sizes = np.maximum(width, height) - joint + 1
+    ink = np.bincount(labels.ravel(), (strength * mask).ravel(), count)
+    sides = _sides_touched(boxes, mask.shape)
+    for most in borders:
+        able = (sizes >= SMALLEST * side) & (sides <= most)
+        able[0] = False  # the ground
+        if able.any():
+            break
+    else:
         return np.zeros_like(mask)
     main = int(np.argmax(ink * able))
-    near = [_gap(box, boxes[main]) <= NEAR * sizes[main] for box in boxes]
-    part = near & (sides <= sides[main]) & (sizes >= 0.1 * sizes[main]) & (ink >= 0.02 * ink[main])
-    return np.concatenate([[False], part])[labels].astype(np.uint8)
+    near = _gaps(boxes, boxes[main]) <= NEAR * sizes[main]
+    part = near & (sides <= max(most, borders[1])) & (sizes >= 0.1 * sizes[main]) & (ink >= 0.02 * ink[main])
+    part[0] = False
+    return part[labels] * mask
 
 
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    return left, top, left + width, top + height
+def _sides_touched(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """How many of the picture's borders each box of left, top, right, bottom touches."""
+    return (boxes[:, :2] <= 0).sum(1) + (boxes[:, 2:] >= shape[::-1]).sum(1)
 
 
-def _sides_touched(box: tuple[int, int, int, int], shape: tuple[int, int]) -> int:
-    left, top, right, low = box
-    return (left <= 1) + (top <= 1) + (right >= shape[1] - 1) + (low >= shape[0] - 1)
-
-
-def _gap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
-    """How far two boxes lie apart; 0 if they overlap."""
-    return float(np.hypot(max(a[0] - b[2], b[0] - a[2], 0), max(a[1] - b[3], b[1] - a[3], 0)))
+def _gaps(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """How far boxes lie from a box; 0 if they overlap."""
+    apart = np.maximum(boxes[:, :2] - box[2:], box[:2] - boxes[:, 2:])
+    return np.hypot(*np.maximum(apart, 0).T)
 
 
 def frame(ink: np.ndarray) -> np.ndarray:
