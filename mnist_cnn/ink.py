@@ -246,7 +246,7 @@ def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
     mask, faint = ((ink > level).astype(np.uint8) for level in (0.5, VISIBLE))
     if max(mask[0].any(), mask[-1].any(), mask[:, 0].any(), mask[:, -1].any()):
         mask = _without_lines(mask, faint)
-    mask = _digit(mask, ink, borders=(0, 2, 4))
+    mask = _digit(mask, ink, drawn=True)
     return ink * cv2.dilate(mask, np.ones((5, 5), np.uint8))
 
 
@@ -269,7 +269,7 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     # Faint lines are found whole at a lower level than ink.
     faint = contrast > max(0.5 * FAINTEST, 3 * noise)
     mask = _without_lines((contrast > max(floor, half)).astype(np.uint8), faint.astype(np.uint8))
-    mask = _digit(_grown_from(contrast > strong, mask), contrast, borders=(0, 1))
+    mask = _digit(_grown_from(contrast > strong, mask), contrast, drawn=False)
     if not mask.any():
         return np.zeros(grey.shape, np.float32)
     # A ramp around half of the ink's own strength keeps the stroke's soft edge.
@@ -386,7 +386,7 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     side = max(mask.shape)
     thick, shortest = max(2, round(LINE * side)), round(LINE_LENGTH * side)
     thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
-    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 20)
+    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 4)
     if found is None:
         return np.zeros((0, 2, 2), int)
     ends = found.reshape(-1, 2, 2).astype(np.float64)  # (n, 2, 2)
@@ -406,14 +406,14 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     return np.array([line[there][[0, -1]] for line, there in lines]).reshape(-1, 2, 2)
 
 
-def _digit(mask: np.ndarray, strength: np.ndarray, borders: tuple[int, ...]) -> np.ndarray:
+def _digit(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     """The components that make up the digit.
 
-    Components nearer than a stroke's gap count as one. What touches more of the four borders than
-    the first of `borders` is no digit (a finger, the table, a shadow, a dark scanner lid) if
-    anything of a digit's size does not; then the next number is tried. The
-    component with the most ink is the digit, with what lies close to it and is not too small
-    against it: a detached hat, the part beyond a gap.
+    Components nearer than a stroke's gap count as one. What touches the picture's border is no
+    digit (a finger, the table, a shadow, a dark scanner lid) if anything of a digit's size does
+    not; on a drawn picture it may still be a part of one. The component with the most ink is the
+    digit, with what lies close to it and is not too small against it: a detached hat, the part
+    beyond a gap.
     """
     side = max(mask.shape)
     joint = round(GAP * side) | 1
@@ -422,10 +422,14 @@ def _digit(mask: np.ndarray, strength: np.ndarray, borders: tuple[int, ...]) -> 
     left, top, width, height = stats[:, :4].T
     boxes = np.stack([left, top, left + width, top + height], axis=1)  # (count, 4)
     sizes = np.maximum(width, height) - joint + 1
-    ink = np.bincount(labels.ravel(), (strength * mask).ravel(), count)
-    sides = _sides_touched(boxes, mask.shape)
-    for most in borders:
-        able = (sizes >= SMALLEST * side) & (sides <= most)
+    on = mask > 0
+    ink = np.bincount(labels[on], strength[on], count)
+    at_start, at_end = boxes[:, :2] <= 0, boxes[:, 2:] >= mask.shape[::-1]
+    sides = at_start.sum(1) + at_end.sum(1)
+    # What touches a border and hardly reaches into the picture is the rest of a line or an edge.
+    inwards = np.where(at_start | at_end, stats[:, 2:4], side).min(1)
+    for most in (0, 2, 4) if drawn else (0, 1):
+        able = (np.minimum(sizes, inwards) >= SMALLEST * side) & (sides <= most)
         able[0] = False  # the ground
         if able.any():
             break
@@ -433,14 +437,10 @@ def _digit(mask: np.ndarray, strength: np.ndarray, borders: tuple[int, ...]) -> 
         return np.zeros_like(mask)
     main = int(np.argmax(ink * able))
     near = _gaps(boxes, boxes[main]) <= NEAR * sizes[main]
-    part = near & (sides <= max(most, borders[1])) & (sizes >= 0.1 * sizes[main]) & (ink >= 0.02 * ink[main])
+    part = near & (sizes >= 0.1 * sizes[main]) & (ink >= 0.02 * ink[main])
+    part &= sides <= (max(most, 2) if drawn else most)
     part[0] = False
     return part[labels] * mask
-
-
-def _sides_touched(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """How many of the picture's borders each box of left, top, right, bottom touches."""
-    return (boxes[:, :2] <= 0).sum(1) + (boxes[:, 2:] >= shape[::-1]).sum(1)
 
 
 def _gaps(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
