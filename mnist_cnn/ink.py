@@ -24,10 +24,12 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 16_000_000
 MAX_JPEG_PIXELS = 64_000_000  # JPEGs are decoded at a reduced size, so they may be larger
 MAX_FILE_BYTES = 64 * 2**20
-WORK_SIDE = 1000  # pixels; larger pictures are reduced to it, a quarter of a usual 12-megapixel photo
+WORK_SIDE = (
+    1000  # pixels; larger pictures are reduced to it, a quarter of a usual 12-megapixel photo
+)
 
 PHOTO_SIDE = 512  # pixels: photos are looked at in this size; a digit of 1/8 has 64 of them
-LIGHT_GROUND = 0.55  # on ground lighter than this, ink is dark
+LIGHT_GROUND = 0.42  # on ground lighter than this ink is dark: boards are darker, paper in dim light is not
 STEP = 1.0
 GROUND_SIDE = 256  # pixels: the ground changes slowly, so it is estimated at this size
 CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
@@ -36,7 +38,7 @@ CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 WIDEST = 0.2  # wider than any stroke
 LINE = 0.016  # how thick a printed line is at most
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
-LINE_LENGTH = 0.35  # how much of a printed line is seen without a gap
+LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap
 GAP = 0.012  # components nearer than this are one
 SMALLEST = 0.04  # a digit is at least this long
 NEAR = 0.3  # of the digit's length: parts farther away belong to something else
@@ -386,7 +388,7 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     side = max(mask.shape)
     thick, shortest = max(2, round(LINE * side)), round(LINE_LENGTH * side)
     thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
-    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 4)
+    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 3)
     if found is None:
         return np.zeros((0, 2, 2), int)
     ends = found.reshape(-1, 2, 2).astype(np.float64)  # (n, 2, 2)
