@@ -24,18 +24,16 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 16_000_000
 MAX_JPEG_PIXELS = 64_000_000  # JPEGs are decoded at a reduced size, so they may be larger
 MAX_FILE_BYTES = 64 * 2**20
-WORK_SIDE = (
-    1000  # pixels; larger pictures are reduced to it, a quarter of a usual 12-megapixel photo
-)
-
+# Larger pictures are reduced to this many pixels: a quarter of a usual 12-megapixel photo, which
+# JPEG can be decoded at.
+WORK_SIDE = 1000
 PHOTO_SIDE = 512  # pixels: photos are looked at in this size; a digit of 1/8 has 64 of them
-LIGHT_GROUND = 0.42  # on ground lighter than this ink is dark: boards are darker, paper in dim light is not
-STEP = 1.0
+LIGHT_GROUND = 0.42  # on lighter ground ink is dark: paper in dim light is lighter, boards darker
 GROUND_SIDE = 256  # pixels: the ground changes slowly, so it is estimated at this size
 CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 
 # Lengths below are shares of the picture's longer side.
-WIDEST = 0.2  # wider than any stroke
+WIDEST = 0.25  # twice the width of a fat stroke, so that crossings are narrower too
 LINE = 0.016  # how thick a printed line is at most
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
 LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap
@@ -58,7 +56,9 @@ def find_ink(image: Any) -> np.ndarray:
 
     The ground is the colour along the picture's border, and ink is how far a pixel's colour lies
     from it, so black on white, white on black and red on blue are all the same ink. Where the
-    border is not of one colour (a photo), the ground is estimated around every pixel instead.
+    border is not of one colour (a photo), the ground is estimated around every pixel instead, and
+    the ink is at most `PHOTO_SIDE` long. Printed lines, specks, and what reaches in from the
+    border are dropped.
     Transparent pixels are ground if they are the larger part or all opaque pixels have one colour.
 
     Args:
@@ -306,7 +306,7 @@ def _contrast(grey: np.ndarray) -> np.ndarray:
     )
     grey = cv2.GaussianBlur(1 - grey if light_ink else grey, (0, 0), 0.8)
     contrast = (ground - grey) / np.maximum(1 - ground if light_ink else ground, 0.1)
-    contrast = contrast - np.median(contrast) - STEP * step
+    contrast = contrast - np.median(contrast) - step
     return np.clip(contrast, -1, 1)
 
 
