@@ -24,8 +24,25 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 16_000_000
 MAX_JPEG_PIXELS = 64_000_000  # JPEGs are decoded at a reduced size, so they may be larger
 MAX_FILE_BYTES = 64 * 2**20
-WORK_SIDE = 1024  # pixels; larger pictures are reduced to it, which keeps a stroke ≥ 3 pixels wide
+# Larger pictures are reduced to this many pixels: a quarter of a usual 12-megapixel photo, which
+# JPEG can be decoded at.
+WORK_SIDE = 1000
+PHOTO_SIDE = 512  # pixels: photos are looked at in this size; a digit of 1/8 has 64 of them
+LIGHT_GROUND = 0.42  # on lighter ground ink is dark: paper in dim light is lighter, boards darker
+GROUND_SIDE = 256  # pixels: the ground changes slowly, so it is estimated at this size
+CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 
+# Lengths below are shares of the picture's longer side.
+WIDEST = 0.25  # twice the width of a fat stroke, so that crossings are narrower too
+LINE = 0.016  # how thick a printed line is at most
+PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
+LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap
+GAP = 0.012  # components nearer than this are one
+SMALLEST = 0.04  # a digit is at least this long
+NEAR = 0.3  # of the digit's length: parts farther away belong to something else
+
+GROUND_EDGE = 0.06  # a step between two neighbours of the ground
+EXACT = 0.012  # three levels of 256: the ground of a drawing has one colour
 EDGE = 0.02  # of the picture's side: the strip along its border that shows the ground
 FLAT = 0.05  # colours this close to each other count as one
 FAINTEST = 0.08  # weaker contrast than this is no ink
@@ -39,7 +56,9 @@ def find_ink(image: Any) -> np.ndarray:
 
     The ground is the colour along the picture's border, and ink is how far a pixel's colour lies
     from it, so black on white, white on black and red on blue are all the same ink. Where the
-    border is not of one colour (a photo), the ground is estimated around every pixel instead.
+    border is not of one colour (a photo), the ground is estimated around every pixel instead, and
+    the ink is at most `PHOTO_SIDE` long. Printed lines, specks, and what reaches in from the
+    border are dropped.
     Transparent pixels are ground if they are the larger part or all opaque pixels have one colour.
 
     Args:
@@ -82,7 +101,9 @@ def _open(source: str | os.PathLike | bytes) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(source), formats=FORMATS)
         _check_size(image, name)
-        image.draft("RGB" if image.mode == "YCbCr" else image.mode, (WORK_SIDE, WORK_SIDE))
+        scale = WORK_SIDE / max(image.size)
+        size = round(image.width * scale), round(image.height * scale)
+        image.draft("RGB" if image.mode == "YCbCr" else image.mode, size)
         image.load()
     except UnidentifiedImageError as error:
         raise ValueError(f"{name}: not a picture; {', '.join(FORMATS)} are read") from error
@@ -187,57 +208,247 @@ def _picture_ink(pixels: np.ndarray) -> np.ndarray:
         if opaque.mean() < 0.5 or (one_colour and not opaque.all()):
             return alpha
         pixels = alpha[..., None] * colours + (1 - alpha[..., None]) * usual
-    edge = _edge(pixels)
+    ground = _flat_ground(pixels)
+    return _photo_ink(pixels) if ground is None else _flat_ink(pixels, ground)
+
+
+def _flat_ground(pixels: np.ndarray) -> np.ndarray | None:
+    """The ground's colour if most of the picture's border has exactly one, else `None`.
+
+    In a larger picture half of all pixels have it too: a sheet on an even table is a photo.
+    """
+    height, width, channels = pixels.shape
+    strip = max(1, round(EDGE * min(height, width)))
+    mask = np.ones((height, width), bool)
+    mask[strip:-strip, strip:-strip] = False
+    edge = pixels[mask].reshape(-1, channels)
     ground = np.median(edge, axis=0)
-    one_ground = (np.abs(edge - ground).max(1) < FLAT).mean() > 0.8
-    ink = np.abs(pixels - ground).max(2) if one_ground else _photo_ink(pixels)
+    small = min(height, width) < CLEANED
+    if (np.abs(edge - ground).max(1) < EXACT).mean() < 0.7:
+        return None
+    return ground if small or (_distance(pixels, ground) < FLAT).mean() > 0.5 else None
+
+
+def _distance(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """How far each pixel's colour lies from a colour, in the channel where it is farthest."""
+    return np.maximum.reduce([np.abs(pixels[..., c] - colour[c]) for c in range(len(colour))])
+
+
+def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Ink on a ground of one colour is the distance from that colour."""
+    ink = _distance(pixels, ground)
     # A few hot pixels do not decide how strong the ink is; on a small picture every pixel counts.
     strongest = np.quantile(ink, 0.999) if ink.size > 10_000 else ink.max()
     if strongest < FAINTEST:
         return np.zeros(ink.shape, np.float32)
     # Full ink stays as it is, to the bit; faint ink (pencil, grey, yellow) is brought to full.
-    return ink if strongest > 0.97 else np.minimum(ink / strongest, 1)
+    ink = ink if strongest > 0.97 else np.minimum(ink / strongest, 1)
+    if min(ink.shape) < CLEANED:
+        return ink
+    mask, faint = ((ink > level).astype(np.uint8) for level in (0.5, VISIBLE))
+    if max(mask[0].any(), mask[-1].any(), mask[:, 0].any(), mask[:, -1].any()):
+        mask = _without_lines(mask, faint)
+    mask = _digit(mask, ink, drawn=True)
+    return ink * cv2.dilate(mask, np.ones((5, 5), np.uint8))
 
 
-def _edge(pixels: np.ndarray) -> np.ndarray:
-    """The pixels along the border, `(n, channels)`."""
-    height, width, channels = pixels.shape
-    strip = max(1, round(EDGE * min(height, width)))
-    mask = np.ones((height, width), bool)
-    mask[strip:-strip, strip:-strip] = False
-    return pixels[mask].reshape(-1, channels)
+# --- Photos: the ground changes from pixel to pixel
 
 
 def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     """Ink on a ground that changes across the picture: light, shadow, the paper's own colour."""
-    side = max(pixels.shape[:2])
-    reach = max(3, side // 8) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    grey = pixels.mean(2)
-    dark = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, kernel)  # the ground under dark ink
-    light = cv2.morphologyEx(grey, cv2.MORPH_OPEN, kernel)  # the ground under light ink
-    # Relative to the ground, so that ink in the shadow counts as much as ink in the light.
-    on_light, on_dark = (
-        1 - grey / np.maximum(dark, 0.05),
-        (grey - light) / np.maximum(1 - light, 0.05),
-    )
-    ink = on_light if np.quantile(on_light, 0.98) >= np.quantile(on_dark, 0.98) else on_dark
-    ink = cv2.GaussianBlur(np.clip(ink, 0, 1), (0, 0), 1)
-    threshold, mask = cv2.threshold((ink * 255).astype(np.uint8), 0, 1, cv2.THRESH_OTSU)
-    mask = _without_specks(mask)
-    # A ramp around the threshold keeps the stroke's soft edge.
-    soft = np.clip((ink - 0.6 * threshold / 255) / (0.8 * threshold / 255 + 1e-6), 0, 1)
+    scale = min(1, PHOTO_SIDE / max(pixels.shape[:2]))
+    grey = cv2.resize(pixels.mean(2), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    contrast = _contrast(grey)
+    # Robust noise: 1.48 times the median absolute deviation is a normal deviation.
+    noise = 1.48 * float(np.median(np.abs(contrast)))
+    floor = max(FAINTEST, 5 * noise)
+    visible = contrast[contrast > floor]
+    if visible.size < 10:
+        return np.zeros(grey.shape, np.float32)
+    strong = _otsu(visible)
+    half = 0.5 * float(np.median(visible[visible >= strong]))  # what a stroke's edge has
+    # Faint lines are found whole at a lower level than ink.
+    faint = contrast > max(0.5 * FAINTEST, 3 * noise)
+    mask = _without_lines((contrast > max(floor, half)).astype(np.uint8), faint.astype(np.uint8))
+    mask = _digit(_grown_from(contrast > strong, mask), contrast, drawn=False)
+    if not mask.any():
+        return np.zeros(grey.shape, np.float32)
+    # A ramp around half of the ink's own strength keeps the stroke's soft edge.
+    full = float(np.quantile(contrast[mask > 0], 0.8))
+    soft = np.clip((contrast / full - 0.2) / 0.5, 0, 1)
     return soft * cv2.dilate(mask, np.ones((3, 3), np.uint8))
 
 
-def _without_specks(mask: np.ndarray) -> np.ndarray:
-    """Drop components much smaller than the largest."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count < 2:
+def _contrast(grey: np.ndarray) -> np.ndarray:
+    """How much darker (or on a board lighter) than its ground each pixel is, about 0 for ground.
+
+    The ground under dark ink is a grey-scale closing (Serra 1982) by an element wider than any
+    stroke, seen at a small size; a closing leaves the edges of wide shadows where they are. The
+    contrast is relative, so that ink in the shadow counts as much as ink in the light.
+    """
+    height, width = grey.shape
+    scale = GROUND_SIDE / max(height, width)
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small = np.round(cv2.GaussianBlur(small, (0, 0), 1) * 255).astype(np.uint8)
+    light_ink = _ink_is_light(small)
+    small = 255 - small if light_ink else small
+    reach = round(WIDEST * GROUND_SIDE) | 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    ground = cv2.morphologyEx(_continued(small, reach), cv2.MORPH_CLOSE, kernel)
+    ground = np.ascontiguousarray(ground[reach:-reach, reach:-reach])
+    # Beside a step of the ground (a shadow's edge, a sheet's), the step's height tells nothing.
+    step = cv2.morphologyEx(ground, cv2.MORPH_GRADIENT, np.ones((3, 3)))
+    step = cv2.subtract(step, round(GROUND_EDGE * 255))
+    ground, step = (
+        cv2.resize(level, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+        for level in (ground, step)
+    )
+    grey = cv2.GaussianBlur(1 - grey if light_ink else grey, (0, 0), 0.8)
+    contrast = (ground - grey) / np.maximum(1 - ground if light_ink else ground, 0.1)
+    contrast = contrast - np.median(contrast) - step
+    return np.clip(contrast, -1, 1)
+
+
+def _continued(levels: np.ndarray, margin: int) -> np.ndarray:
+    """A picture with a margin in which light that falls off towards the border goes on falling."""
+    margins = (margin,) * 4
+    edge = cv2.copyMakeBorder(levels, *margins, cv2.BORDER_REPLICATE)
+    mirrored = cv2.copyMakeBorder(levels, *margins, cv2.BORDER_REFLECT_101)
+    return np.clip(2 * edge.astype(np.int16) - mirrored, 0, edge).astype(np.uint8)
+
+
+def _ink_is_light(levels: np.ndarray) -> bool:
+    """Whether ink is lighter than its ground: never on a light ground, such as paper.
+
+    On a dark one, what stands out from its surroundings decides, by the skewness of the
+    difference: ink is a small part of its surroundings, so a wide median is the ground.
+    """
+    if np.median(levels) > 255 * LIGHT_GROUND:
+        return False
+    reach = round(WIDEST * GROUND_SIDE) | 1
+    around = cv2.medianBlur(levels, reach)
+    # Where the ground itself has an edge (a sheet on a table, a shadow) nothing is learned.
+    edges = cv2.morphologyEx(around, cv2.MORPH_GRADIENT, np.ones((3, 3))) > GROUND_EDGE * 255
+    even = cv2.dilate(edges.astype(np.uint8), np.ones((reach // 2, reach // 2))) == 0
+    return float(((levels.astype(np.float32) - around) ** 3 * even).sum()) > 0
+
+
+def _otsu(values: np.ndarray) -> float:
+    """The threshold between two classes of values in [0, 1] (Otsu 1979)."""
+    levels = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)[0] / 255
+
+
+def _grown_from(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Hysteresis (Canny 1986): the components of a mask that hold a seed."""
+    _, labels = cv2.connectedComponents(mask, connectivity=8)
+    kept = np.unique(labels[seeds & (mask > 0)])
+    return (np.isin(labels, kept) & (mask > 0)).astype(np.uint8)
+
+
+def _without_lines(mask: np.ndarray, faint: np.ndarray) -> np.ndarray:
+    """Erase the printed lines that `faint` shows from a mask of ink.
+
+    As in the removal of staff lines from music (Dalitz et al. 2008), a line's pixel is erased where
+    the ink across the line is no thicker than a line, so that strokes that cross it stay whole.
+    """
+    lines = _printed_lines(faint)
+    if not lines.size:
         return mask
-    area = stats[:, cv2.CC_STAT_AREA].copy()
-    area[0] = 0
-    return (area >= 0.05 * area.max())[labels].astype(np.uint8)
+    # What lies wholly on a line is a piece of it.
+    wide = _drawn(lines, mask.shape, round(LINE * max(mask.shape)))
+    seen = [mask[_drawn(line[None], mask.shape, 1) > 0].mean() > PRESENT for line in lines]
+    lines, depth = lines[seen], cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    depth = cv2.dilate(depth, np.ones((5, 5)))[(_drawn(lines, mask.shape, 3) & mask) > 0]
+    thick = 2 * round(float(np.median(depth))) if depth.size else 1
+    upright = np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
+    for group, across in ((lines[~upright], (thick + 2, 1)), (lines[upright], (1, thick + 2))):
+        strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(across, np.uint8))
+        mask = np.where(_drawn(group, mask.shape, thick + 4) > 0, strokes, mask)
+    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    labelled = labels.ravel()
+    share = np.bincount(labelled, wide.ravel(), count) / np.bincount(labelled, None, count)
+    return mask * (share < 0.9)[labels].astype(np.uint8)
+
+
+def _drawn(lines: np.ndarray, shape: tuple[int, int], thick: int) -> np.ndarray:
+    """A mask of `(n, 2, 2)` lines."""
+    mask = np.zeros(shape, np.uint8)
+    cv2.polylines(mask, [*lines.astype(np.int32)], False, 1, thick)
+    return mask
+
+
+def _printed_lines(mask: np.ndarray) -> np.ndarray:
+    """Lines from border to border, `(n, 2, 2)` as x, y, that are printed and not written.
+
+    A straight thin line (found by the Hough transform: Matas et al. 2000) is printed if it runs
+    through the whole picture, or through half of it and beside another.
+    """
+    side = max(mask.shape)
+    thick, shortest = max(2, round(LINE * side)), round(LINE_LENGTH * side)
+    thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
+    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 3)
+    if found is None:
+        return np.zeros((0, 2, 2), int)
+    ends = found.reshape(-1, 2, 2).astype(np.float64)  # (n, 2, 2)
+    middle, along = ends.mean(1), ends[:, 1] - ends[:, 0]
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    reach = np.arange(-2 * side, 2 * side, 2)[:, None]
+    points = np.round(middle[:, None] + along[:, None] * reach).astype(int)  # (n, 2 side, 2)
+    inside = ((points >= 0) & (points < mask.shape[::-1])).all(2)
+    x, y = np.where(inside[..., None], points, 0).transpose(2, 0, 1)
+    covered = (inside & (cv2.dilate(mask, np.ones((3, 3)))[y, x] > 0)).sum(1) / inside.sum(1)
+    apart = middle[:, None] - middle  # (n, n, 2)
+    apart = np.abs(apart[..., 0] * along[:, 1, None] - apart[..., 1] * along[:, 0, None])
+    parallel = np.abs(along @ along.T) > np.cos(np.radians(5))
+    beside = (parallel & (apart > 3 * thick) & (covered > 0.5)).any(1)
+    printed = (covered > 0.85) | ((covered > 0.5) & beside)
+    lines = zip(points[printed], inside[printed], strict=True)
+    return np.array([line[there][[0, -1]] for line, there in lines]).reshape(-1, 2, 2)
+
+
+def _digit(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
+    """The components that make up the digit.
+
+    Components nearer than a stroke's gap count as one. What touches the picture's border is no
+    digit (a finger, the table, a shadow, a dark scanner lid) if anything of a digit's size does
+    not; on a drawn picture it may still be a part of one. The component with the most ink is the
+    digit, with what lies close to it and is not too small against it: a detached hat, the part
+    beyond a gap.
+    """
+    side = max(mask.shape)
+    joint = round(GAP * side) | 1
+    wide = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (joint, joint)))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+    left, top, width, height = stats[:, :4].T
+    boxes = np.stack([left, top, left + width, top + height], axis=1)  # (count, 4)
+    sizes = np.maximum(width, height) - joint + 1
+    on = mask > 0
+    ink = np.bincount(labels[on], strength[on], count)
+    at_start, at_end = boxes[:, :2] <= 0, boxes[:, 2:] >= mask.shape[::-1]
+    sides = at_start.sum(1) + at_end.sum(1)
+    # What touches a border and hardly reaches into the picture is the rest of a line or an edge.
+    inwards = np.where(at_start | at_end, stats[:, 2:4], side).min(1)
+    for most in (0, 2, 4) if drawn else (0, 1):
+        able = (np.minimum(sizes, inwards) >= SMALLEST * side) & (sides <= most)
+        able[0] = False  # the ground
+        if able.any():
+            break
+    else:
+        return np.zeros_like(mask)
+    main = int(np.argmax(ink * able))
+    near = _gaps(boxes, boxes[main]) <= NEAR * sizes[main]
+    part = near & (sizes >= 0.1 * sizes[main]) & (ink >= 0.02 * ink[main])
+    part &= sides <= (max(most, 2) if drawn else most)
+    part[0] = False
+    return part[labels] * mask
+
+
+def _gaps(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """How far boxes lie from a box; 0 if they overlap."""
+    apart = np.maximum(boxes[:, :2] - box[2:], box[:2] - boxes[:, 2:])
+    return np.hypot(*np.maximum(apart, 0).T)
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

@@ -261,3 +261,104 @@ def test_photos_with_uneven_light_are_read(model, digit):
     photo = light * (1 - 0.6 * ink) + rng.normal(0, 0.015, ink.shape)
     picture = np.round(np.clip(photo, 0, 1) * 255).astype(np.uint8)
     assert model.predict(saved(picture, "JPEG", quality=80)).digit == digit
+
+
+def paper(digit: int | None = None, side: int = 400, noise: float = 0.01) -> np.ndarray:
+    """Paper in uneven light, `(side, side)` float in [0, 1], perhaps with a pen's digit on it."""
+    rng = np.random.default_rng(digit or 0)
+    ink = np.zeros((side, side), np.float32)
+    if digit is not None:
+        ink[side // 4 : side * 3 // 4, side // 4 : side * 3 // 4] = draw(digit, rng, side // 2)
+    light = np.linspace(0.95, 0.75, side)[None, :]
+    return light * (1 - 0.7 * ink) + rng.normal(0, noise, ink.shape)
+
+
+def photo(picture: np.ndarray) -> bytes:
+    return saved(np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8), "JPEG", quality=85)
+
+
+def ruled(picture: np.ndarray, squares: bool, slope: float = 0.05) -> np.ndarray:
+    """Printed lines, slightly turned, as dark as a pencil."""
+    lines = np.ones(picture.shape, np.float32)
+    side = len(picture)
+    for at in range(-20, side + 20, 45):
+        drop = round(slope * side)
+        cv2.line(lines, (0, at), (side, at + drop), 0.55, 2)
+        if squares:
+            cv2.line(lines, (at + drop, 0), (at, side), 0.55, 2)
+    return np.minimum(picture, picture * lines + 0.5 * (picture < 0.4))
+
+
+def shadowed(picture: np.ndarray) -> np.ndarray:
+    """A hard shadow over the left, whose edge runs outside the digit."""
+    return picture * np.where(np.arange(len(picture)) < 80, 0.5, 1)
+
+
+def with_finger(picture: np.ndarray) -> np.ndarray:
+    held = picture.copy()
+    cv2.ellipse(held, (200, 400), (28, 60), 0, 0, 360, 0.3, -1)
+    return held
+
+
+def on_table(picture: np.ndarray) -> np.ndarray:
+    table = np.full((560, 560), 0.25) + np.random.default_rng(0).normal(0, 0.02, (560, 560))
+    table[60:460, 90:490] = picture
+    return table
+
+
+CIRCUMSTANCES = {
+    "lined": lambda picture: ruled(picture, squares=False),
+    "squared": lambda picture: ruled(picture, squares=True),
+    "shadow": shadowed,
+    "finger": with_finger,
+    "table": on_table,
+    "blackboard": lambda picture: 1.05 - picture,
+}
+
+
+@pytest.mark.parametrize("name", CIRCUMSTANCES)
+def test_photos_are_read_in_all_circumstances(model, name):
+    change = CIRCUMSTANCES[name]
+    plain = model.predict([photo(paper(digit)) for digit in range(10)])
+    changed = model.predict([photo(change(paper(digit))) for digit in range(10)])
+    assert [p.digit for p in plain] == [*range(10)]
+    assert [p.digit for p in changed] == [*range(10)]
+
+
+@pytest.mark.parametrize("change", [None, "lined", "squared", "shadow", "table"])
+@pytest.mark.parametrize("noise", [0.005, 0.03])
+def test_blank_paper_has_an_empty_frame(change, noise):
+    blank = paper(noise=noise)
+    assert not frame(find_ink(photo(CIRCUMSTANCES[change](blank) if change else blank))).any()
+
+
+def parts(ink: np.ndarray) -> int:
+    return cv2.connectedComponents((ink > 0.5).astype(np.uint8))[0] - 1
+
+
+def test_a_detached_hat_is_kept_and_specks_are_dropped():
+    """A 5 in two strokes: its hat lies 12 pixels from its body. Specks lie near and far."""
+    picture = paper()
+    body = np.array([[150, 140], [150, 200], [230, 220], [220, 280], [150, 290]])
+    cv2.polylines(picture, [body], False, 0.2, 10)
+    cv2.line(picture, (165, 128), (240, 122), 0.2, 10)
+    expected = frame(find_ink(photo(picture)))
+    assert parts(find_ink(photo(picture))) == 2
+    for speck in ((60, 60), (330, 350), (190, 250), (120, 200)):
+        cv2.circle(picture, speck, 3, 0.2, -1)
+    assert close(frame(find_ink(photo(picture))), expected)
+
+
+def test_a_stroke_with_gaps_is_one_digit():
+    """Each gap is 4 of 200 pixels long; without joining, all but one piece would be lost."""
+    picture = paper()
+    cv2.line(picture, (200, 100), (200, 300), 0.2, 10)
+    whole = frame(find_ink(photo(picture)))
+    for row in range(110, 300, 18):
+        picture[row : row + 4, 190:211] = 0.85
+    assert close(frame(find_ink(photo(picture))) // 2, whole // 2)
+
+
+def test_lines_are_erased_and_strokes_across_them_are_whole():
+    plain, lined = paper(8), ruled(paper(8), squares=True)
+    assert close(frame(find_ink(photo(lined))), frame(find_ink(photo(plain))))
