@@ -230,7 +230,7 @@ def reading_html(path: str, reading: Reading, names: tuple[str, ...]) -> str:
     )
     return (
         f'<div class="reading"><pre role="status">{escape(reading.text)}</pre>'
-        f'<div class="boxes"><img src="{png_url(picture)}" alt="The picture that was read">'
+        f'<div class="boxes"><img src="{data_url(picture, "JPEG")}" alt="The picture">'
         f'<svg viewBox="0 0 {width} {height}" font-size="{height / 14:.0f}" aria-hidden="true">'
         f"{boxes}</svg></div></div>"
     )
@@ -238,16 +238,17 @@ def reading_html(path: str, reading: Reading, names: tuple[str, ...]) -> str:
 
 def image_html(pixels: np.ndarray, caption: str, what: str) -> str:
     return (
-        f'<figure><img src="{png_url(Image.fromarray(pixels))}" '
+        f'<figure><img src="{data_url(Image.fromarray(pixels))}" '
         f'alt="{escape(what)}: {escape(caption)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
-def png_url(picture: Image.Image) -> str:
+def data_url(picture: Image.Image, kind: str = "PNG") -> str:
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    picture.save(stream, kind)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return f"data:image/{kind.lower()};base64,{data}"
 
 
 def heated(frame: np.ndarray, heatmap: np.ndarray) -> np.ndarray:

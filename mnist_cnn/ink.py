@@ -40,6 +40,7 @@ LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap
 GAP = 0.012  # components nearer than this are one
 SMALLEST = 0.04  # a digit is at least this long
 NEAR = 0.3  # of the digit's length: parts farther away belong to something else
+ALIKE = 0.5  # of the digit's length: what is shorter is no second digit
 
 GROUND_EDGE = 0.06  # a step between two neighbours of the ground
 EXACT = 0.012  # three levels of 256: the ground of a drawing has one colour
@@ -75,13 +76,14 @@ def find_ink(image: Any) -> np.ndarray:
     if isinstance(image, dict):
         return _sketch_ink(image)
     if isinstance(image, str | os.PathLike | bytes):
-        image = _open(image)
+        image = open_picture(image)
     if isinstance(image, Image.Image):
         image = _pixels(image)
     return _picture_ink(_checked(image))
 
 
-def _open(source: str | os.PathLike | bytes) -> Image.Image:
+def open_picture(source: str | os.PathLike | bytes) -> Image.Image:
+    """Decode a picture's file; large JPEGs come at a reduced size. Errors as `find_ink`."""
     name = "the picture" if isinstance(source, bytes) else str(source)
     if not isinstance(source, bytes):
         path = Path(source)
@@ -248,7 +250,7 @@ def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
     mask, faint = ((ink > level).astype(np.uint8) for level in (0.5, VISIBLE))
     if max(mask[0].any(), mask[-1].any(), mask[:, 0].any(), mask[:, -1].any()):
         mask = _without_lines(mask, faint)
-    mask = _digit(mask, ink, drawn=True)
+    mask = _writing(mask, ink, drawn=True)
     return ink * cv2.dilate(mask, np.ones((5, 5), np.uint8))
 
 
@@ -271,7 +273,7 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     # Faint lines are found whole at a lower level than ink.
     faint = contrast > max(0.5 * FAINTEST, 3 * noise)
     mask = _without_lines((contrast > max(floor, half)).astype(np.uint8), faint.astype(np.uint8))
-    mask = _digit(_grown_from(contrast > strong, mask), contrast, drawn=False)
+    mask = _writing(_grown_from(contrast > strong, mask), contrast, drawn=False)
     if not mask.any():
         return np.zeros(grey.shape, np.float32)
     # A ramp around half of the ink's own strength keeps the stroke's soft edge.
@@ -388,7 +390,7 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     side = max(mask.shape)
     thick, shortest = max(2, round(LINE * side)), round(LINE_LENGTH * side)
     thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
-    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 3)
+    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 2)
     if found is None:
         return np.zeros((0, 2, 2), int)
     ends = found.reshape(-1, 2, 2).astype(np.float64)  # (n, 2, 2)
@@ -408,14 +410,14 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     return np.array([line[there][[0, -1]] for line, there in lines]).reshape(-1, 2, 2)
 
 
-def _digit(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
-    """The components that make up the digit.
+def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
+    """The components that make up the digit, or several of them.
 
     Components nearer than a stroke's gap count as one. What touches the picture's border is no
     digit (a finger, the table, a shadow, a dark scanner lid) if anything of a digit's size does
-    not; on a drawn picture it may still be a part of one. The component with the most ink is the
-    digit, with what lies close to it and is not too small against it: a detached hat, the part
-    beyond a gap.
+    not; on a drawn picture it may still be a part of one. The component with the most ink is a
+    digit, and so is every other that is about as large. With each goes what lies close to it and is
+    not too small against it: a detached hat, the part beyond a gap.
     """
     side = max(mask.shape)
     joint = round(GAP * side) | 1
@@ -438,7 +440,8 @@ def _digit(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     else:
         return np.zeros_like(mask)
     main = int(np.argmax(ink * able))
-    near = _gaps(boxes, boxes[main]) <= NEAR * sizes[main]
+    digits = np.flatnonzero(able & (sizes >= ALIKE * sizes[main]) & (ink >= ALIKE**2 * ink[main]))
+    near = np.any([_gaps(boxes, boxes[digit]) <= NEAR * sizes[digit] for digit in digits], axis=0)
     part = near & (sizes >= 0.1 * sizes[main]) & (ink >= 0.02 * ink[main])
     part &= sides <= (max(most, 2) if drawn else most)
     part[0] = False

@@ -98,6 +98,7 @@ class _Candidate:
         """How unlikely it is that this is one digit, in nats."""
         return (
             -np.log(max(answer.confidence, LEAST_PROB))
+            + REFUSED * (answer.digit is None)
             + CUT * self.cut
             + GAP * self.white
             + WIDE * max(0, self.width - USUAL_WIDTH)
@@ -108,8 +109,8 @@ class _Candidate:
 def read(model: nn.Module, image: Any) -> Reading:
     """Read all digits of a picture.
 
-    Specks far smaller than the line's digits (dust, decimal points) and flat strokes (minus signs)
-    are passed over.
+    Specks far smaller than the line's digits (dust, decimal points), flat strokes (minus signs) and
+    what the network refuses are passed over.
 
     Args:
         model: a network that takes `(B, 28, 28)` uint8 frames and returns logits.
@@ -131,9 +132,10 @@ def read(model: nn.Module, image: Any) -> Reading:
     lines = []
     for number, line in enumerate(page.lines):
         own = [(c, a) for c, a in zip(candidates, answers, strict=True) if c.line == number]
-        lines.append(tuple(_digit(c, a, scale) for c, a in _best_path(line, own)))
+        path = _best_path(line, own)
+        lines.append(tuple(_digit(c, a, scale) for c, a in path if a.digit is not None))
     lines = tuple(line for line in lines if line)
-    return Reading(lines, None if lines else "no ink has a digit's shape")
+    return Reading(lines, None if lines else "nothing looks like a digit")
 
 
 def _candidates(page: Page, ink: np.ndarray, number: int) -> list[_Candidate]:

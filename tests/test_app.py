@@ -153,6 +153,23 @@ def test_upload_a_file(page, frames, tmp_path):
     wait_for_answer(page, "3", panel=1)
 
 
+def test_several_digits_are_boxed(page, frames, tmp_path):
+    row = np.pad(np.hstack([frames[10], frames[0], frames[40]]), 10)
+    picture = Image.fromarray(255 - row).resize((row.shape[1] * 5, row.shape[0] * 5))
+    picture.save(tmp_path / "row.png")
+    page.get_by_role("tab", name="Upload").click()
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "row.png")
+    page.locator(".reading pre").wait_for()
+    assert page.locator(".reading pre").inner_text() == "104"
+    shown = page.locator(".reading img").bounding_box()
+    boxes = [box.bounding_box() for box in page.locator(".reading rect").all()]
+    assert len(boxes) == 3
+    assert [box["x"] for box in boxes] == sorted(box["x"] for box in boxes)
+    for box in boxes:
+        assert shown["x"] - 2 <= box["x"] <= shown["x"] + shown["width"]
+        assert box["height"] > shown["height"] / 4
+
+
 def test_a_bad_upload_is_refused_with_a_reason(page, tmp_path):
     (tmp_path / "three.png").write_text("not a picture")
     page.get_by_role("tab", name="Upload").click()
