@@ -33,6 +33,7 @@ WIDE = 0.4  # nats for width over `USUAL_WIDTH`, per line height
 USUAL_WIDTH = 0.8  # of the line's height
 LOW = 0.3  # nats for what a digit lacks of `USUAL_HEIGHT`, per line height
 USUAL_HEIGHT = 0.8  # of the line's height
+REFUSED = 3.0  # nats for ink that the network refuses: as much as leaving it unread
 SKIP = 2.5  # nats for a piece as high as the line that is left unread; by the cube of its height,
 # so that a scrap left over by a cut costs next to nothing, and a digit is lost only at p < 0.1
 
