@@ -1,8 +1,17 @@
 import numpy as np
 import pytest
+import torch
 
 from mnist_cnn import data
-from mnist_cnn.evaluate import calibration_error, evaluate, wilson
+from mnist_cnn.evaluate import (
+    calibration_error,
+    evaluate,
+    fit_temperature,
+    fit_threshold,
+    wilson,
+)
+from mnist_cnn.nondigits import nondigit_frames
+from mnist_cnn.predict import read_frames
 
 
 def test_one_picture(model, frames):
@@ -60,6 +69,37 @@ def test_bundled_weights_reproduce_their_report(model, test_set):
     assert result.ece == pytest.approx(said["ece"], abs=1e-4)
 
 
+def test_confidence_is_calibrated(model, test_set):
+    assert evaluate(model, *test_set).ece <= 0.005
+
+
+def test_real_digits_are_hardly_ever_refused(model, test_set):
+    answers = model.predict(list(test_set[0][:2000].numpy()))
+    assert np.mean([answer.digit is None for answer in answers]) <= 0.01
+
+
+@pytest.mark.parametrize("held_out", [False, True], ids=["seen in training", "never seen"])
+def test_what_is_no_digit_is_refused(model, held_out):
+    answers = read_frames(model, nondigit_frames(200, seed=5, held_out=held_out))
+    refused = [answer for answer in answers if answer.digit is None]
+    assert len(refused) / 200 >= (0.85 if held_out else 0.95)
+    assert {answer.reason for answer in refused} == {"this does not look like one digit"}
+
+
+def test_the_temperature_that_made_the_logits_is_found():
+    """Labels drawn from the softmax of logits / 2: dividing by 2 again is the best one can do."""
+    torch.manual_seed(0)
+    logits = 4 * torch.randn(20_000, 10)
+    labels = torch.distributions.Categorical(logits=logits / 2).sample()
+    assert fit_temperature(logits, labels) == pytest.approx(2, rel=0.05)
+
+
+def test_the_threshold_refuses_the_share_asked_for():
+    logits = torch.randn(1000, 10)
+    threshold = fit_threshold(logits, refused=0.1)
+    assert (logits.logsumexp(1) < threshold).float().mean().item() == pytest.approx(0.1)
+
+
 def test_wilson_interval():
     """9 of 10: (0.9 + 0.192 ± 1.96·√(0.009 + 0.0096)) / 1.384, worked out by hand."""
     assert wilson(9, 10) == pytest.approx((0.596, 0.982), abs=1e-3)
@@ -67,8 +107,6 @@ def test_wilson_interval():
 
 def test_calibration_error():
     """Two answers at 0.8, one right: the gap is 0.3. One at 0.5, right: 0.5. Weighted: 1.1 / 3."""
-    import torch
-
     error = calibration_error(torch.tensor([0.8, 0.8, 0.5]), torch.tensor([True, False, True]))
     assert error == pytest.approx((0.6 + 0.5) / 3)
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -105,6 +106,32 @@ def test_every_recipe_trains(name, tmp_path, monkeypatch):
     flags += ["--out", str(out), "--workers", "0"]
     assert train.main([*flags, "--batch-size", "64"]) == 0
     assert load_model(out).config.channels == train.RECIPES[name][1].channels
+
+
+def test_non_digits_teach_a_threshold(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 600, False: 50})
+    flags = [*SMALL, "--val-size", "200", "--nondigits", "200", "--epochs", "4", "--workers", "0"]
+    assert train.main([*flags, "--out", str(tmp_path / "run")]) == 0
+    model = load_model(tmp_path / "run")
+    assert model.config.threshold > -100
+    assert model.config.temperature != 1
+    assert model.report["config"]["threshold"] == model.config.threshold
+    assert "--threshold" not in model.report["command"]
+    assert model.report["training_frames"] == 400 + 200
+
+
+def test_non_digits_cost_least_where_the_network_is_undecided():
+    """Equal logits for a non-digit cost log 10; a confident answer costs more."""
+    recipe, config, augmentation = train.RECIPES["compact"]
+    recipe = dataclasses.replace(recipe, nondigit_weight=1.0)
+    run = train.Run("compact", 0, recipe, config, augmentation)
+    training = train.Training(run, 1, torch.device("cpu"), None)
+    labels = torch.tensor([train.NOT_A_DIGIT])
+    undecided = training._loss(torch.zeros(1, 10), labels).item()
+    assert undecided == pytest.approx(np.log(10))
+    assert training._loss(10 * torch.eye(10)[:1], labels).item() > undecided + 1
+    sure = training._loss(10 * torch.eye(10)[:1], torch.tensor([0])).item()
+    assert sure < 0.01
 
 
 def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
