@@ -57,6 +57,7 @@ class Generator:
             count = rng.choice([1, 2, 3], p=[0.66, 0.2, 0.14])
             lengths = rng.integers(1, 9, count).tolist()
         height = rng.uniform(28, 110) if kind.surface == "clean" else rng.uniform(50, 130)
+        self.brush = strokes.Brush.random(rng, fattest=0.12)  # one pen writes a page
         lines = [self._line(kind, length, height) for length in lengths]
         ink, boxes = self._page([line[0] for line in lines], [line[2] for line in lines], height)
         picture = self._coloured(ink) if kind.surface == "clean" else self._photo(ink)
@@ -69,7 +70,7 @@ class Generator:
             digit, ink = int(self.labels[index]), self.frames[index].astype(np.float32) / 255
         else:
             digit = int(self.rng.integers(10))
-            ink = strokes.draw(digit, self.rng, max(32, round(height * 1.2)))
+            ink = strokes.draw(digit, self.rng, max(32, round(height * 1.2)), brush=self.brush)
         ink = cropped(ink)
         scale = height * self.rng.uniform(0.85, 1.15) / ink.shape[0]
         # A digit that lies on its side would come out huge.

@@ -40,7 +40,7 @@ LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap
 GAP = 0.012  # components nearer than this are one
 SMALLEST = 0.04  # a digit is at least this long
 NEAR = 0.3  # of the digit's length: parts farther away belong to something else
-ALIKE = 0.5  # of the digit's length: what is shorter is no second digit
+ALIKE = 0.5  # of the digit's height: what is lower is no second digit
 
 GROUND_EDGE = 0.06  # a step between two neighbours of the ground
 EXACT = 0.012  # three levels of 256: the ground of a drawing has one colour
@@ -416,7 +416,7 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     Components nearer than a stroke's gap count as one. What touches the picture's border is no
     digit (a finger, the table, a shadow, a dark scanner lid) if anything of a digit's size does
     not; on a drawn picture it may still be a part of one. The component with the most ink is a
-    digit, and so is every other that is about as large. With each goes what lies close to it and is
+    digit, and so is every other that is about as high. With each goes what lies close to it and is
     not too small against it: a detached hat, the part beyond a gap.
     """
     side = max(mask.shape)
@@ -440,9 +440,10 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     else:
         return np.zeros_like(mask)
     main = int(np.argmax(ink * able))
-    digits = np.flatnonzero(able & (sizes >= ALIKE * sizes[main]) & (ink >= ALIKE**2 * ink[main]))
+    # Heights compare: digits that run together are as high as one, but longer.
+    digits = np.flatnonzero(able & (height >= ALIKE * height[main]))
     near = np.any([_gaps(boxes, boxes[digit]) <= NEAR * sizes[digit] for digit in digits], axis=0)
-    part = near & (sizes >= 0.1 * sizes[main]) & (ink >= 0.02 * ink[main])
+    part = near & (sizes >= 0.1 * height[main]) & (ink >= 0.02 * np.median(ink[digits]))
     part &= sides <= (max(most, 2) if drawn else most)
     part[0] = False
     return part[labels] * mask

@@ -9,12 +9,14 @@ import pytest
 from PIL import Image
 
 from mnist_cnn.ink import WORK_SIDE, find_ink, frame, stroke_width
-from mnist_cnn.strokes import draw
+from mnist_cnn.strokes import Brush, draw
+
+PEN = Brush("round", 0.08)
 
 
 def sketch(digit: int, size: int = 280) -> np.ndarray:
     """A drawing, black on white, `(size, size)` uint8, with a margin."""
-    ink = draw(digit, np.random.default_rng(digit), size - 80)
+    ink = draw(digit, np.random.default_rng(digit), size - 80, brush=PEN)
     return 255 - np.round(np.pad(ink, 40) * 255).astype(np.uint8)
 
 
@@ -256,7 +258,7 @@ def test_thin_and_fat_strokes_come_near_the_usual_width(brush):
 def test_photos_with_uneven_light_are_read(model, digit):
     """Pencil on paper under a lamp: the ground runs from light to dark, with noise."""
     rng = np.random.default_rng(digit)
-    ink = np.pad(draw(digit, rng, 240), 80)
+    ink = np.pad(draw(digit, rng, 240, brush=PEN), 80)
     light = np.linspace(0.95, 0.45, ink.shape[1])[None, :]
     photo = light * (1 - 0.6 * ink) + rng.normal(0, 0.015, ink.shape)
     picture = np.round(np.clip(photo, 0, 1) * 255).astype(np.uint8)
@@ -268,7 +270,9 @@ def paper(digit: int | None = None, side: int = 400, noise: float = 0.01) -> np.
     rng = np.random.default_rng(digit or 0)
     ink = np.zeros((side, side), np.float32)
     if digit is not None:
-        ink[side // 4 : side * 3 // 4, side // 4 : side * 3 // 4] = draw(digit, rng, side // 2)
+        ink[side // 4 : side * 3 // 4, side // 4 : side * 3 // 4] = draw(
+            digit, rng, side // 2, brush=PEN
+        )
     light = np.linspace(0.95, 0.75, side)[None, :]
     return light * (1 - 0.7 * ink) + rng.normal(0, noise, ink.shape)
 
