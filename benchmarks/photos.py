@@ -27,6 +27,8 @@ from mnist_cnn.predict import read_frames
 SIDE = 140  # pixels: the size at which a digit's shape is kept
 BORDER = 14  # pixels around it
 
+PEN = strokes.Brush("round", 0.08)  # gives the shape; the pen of the picture draws it again
+
 PAPERS = {
     "white": (245, 245, 242),
     "cream": (243, 234, 208),
@@ -199,7 +201,7 @@ def skeleton(mask: np.ndarray) -> np.ndarray:
 
 
 class Digits:
-    """MNIST test digits and generated strokes by turns."""
+    """MNIST test digits and generated strokes, in ways that training does not see, by turns."""
 
     def __init__(self, data_dir: str) -> None:
         self.frames, self.labels = data.load("mnist", data_dir, train=False)
@@ -209,7 +211,7 @@ class Digits:
             index = rng.integers(len(self.frames))
             return shape(self.frames[index].numpy() / np.float32(255), int(self.labels[index]))
         digit = int(rng.integers(10))
-        return shape(strokes.draw(digit, rng, SIDE), digit)
+        return shape(strokes.draw(digit, rng, SIDE, held_out=True, brush=PEN), digit)
 
 
 # --- Photographs

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -20,9 +21,10 @@ import torch
 from torch.nn import functional as F
 
 import train
+from benchmarks import rows
 from mnist_cnn import data, load_model
 from mnist_cnn.augment import Augmenter
-from mnist_cnn.ink import find_ink, frame
+from mnist_cnn.ink import find_ink, frame, open_picture
 from mnist_cnn.model import FLAGSHIP, MnistCNN
 
 ROOT = Path(__file__).parent.parent
@@ -34,11 +36,12 @@ def main() -> int:
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--skip-app", action="store_true", help="do not time the app's start")
     args = parser.parse_args()
-    test_frames, _ = data.load("mnist", args.data_dir, train=False)
+    test_frames, test_labels = data.load("mnist", args.data_dir, train=False)
     train_frames, train_labels = data.load("mnist", args.data_dir, train=True)
     rows = [
         framing(test_frames.numpy()),
         *reading(test_frames),
+        *photos(test_frames, test_labels),
         *training(train_frames, train_labels),
     ]
     if not args.skip_app:
@@ -111,6 +114,28 @@ def reading(frames: torch.Tensor) -> list[dict]:
             one_by_one=single,
         ),
     ]
+
+
+def photos(frames: torch.Tensor, labels: torch.Tensor) -> list[dict]:
+    """Files of 12 megapixels, on one core: one digit, and a page of four lines."""
+    model, threads = load_model(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    generator = rows.Generator(frames.numpy(), labels.numpy(), seed=5)
+    kind = rows.Kind("drawn", "spaced", "photo")
+    found = []
+    for what, lengths, answer in (
+        ("`predict` of a 12-megapixel photo, one core", [1], model.predict),
+        ("`read` of a 12-megapixel page of 4 × 8 digits, one core", [8] * 4, model.read),
+    ):
+        page = cv2.resize(generator.row(kind, lengths).picture, (4000, 3000))
+        file = cv2.imencode(".jpg", page[..., ::-1])[1].tobytes()
+        whole, decoding = timed(partial(answer, file), 15), timed(partial(open_picture, file), 15)
+        p50, base = np.median(whole) * 1e3, np.median(decoding) * 1e3
+        against = f"decoding the file alone: {base:.0f} ms"
+        found.append(row(what, f"{p50:.0f} ms (p50)", against, p50_ms=p50, decoding_ms=base))
+    torch.set_num_threads(threads)
+    return found
 
 
 def training(frames: torch.Tensor, labels: torch.Tensor) -> list[dict]:
