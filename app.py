@@ -105,7 +105,7 @@ def load_weights(source: str | None) -> tuple[MnistCNN, str]:
 
 
 def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
-    """The page. Its handlers are plain functions of this module."""
+    """The page; the functions inside are its handlers."""
     names = model.config.class_names
 
     def read_drawing(drawing: str | None) -> str:
