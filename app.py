@@ -109,25 +109,26 @@ def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
     names = model.config.class_names
 
     def read_drawing(drawing: str | None) -> str:
-        return read(lambda: png(drawing), "Draw a digit: it is read after every stroke.")
+        return or_reason(lambda: one(png(drawing), "Draw a digit: it is read after every stroke."))
 
     def read_upload(path: str | None) -> str:
-        try:
-            reading = model.read(path)
-        except ValueError as error:
-            return answer_html(model.predict(None), names, text=without_folder(error))
-        if len(reading.digits) > 1:
-            return reading_html(path, reading, names)
-        return read(lambda: path, "Choose a picture: it is read at once.")
+        invitation = "Choose a picture: it is read at once."
+        return or_reason(lambda: several(path) or one(path, invitation))
 
-    def read(picture: Callable[[], bytes | str | None], invitation: str) -> str:
+    def or_reason(answer: Callable[[], str]) -> str:
         try:
-            image = picture()
-            prediction = model.predict(image)
+            return answer()
         except ValueError as error:
             return answer_html(model.predict(None), names, text=without_folder(error))
+
+    def one(image: bytes | str | None, invitation: str) -> str:
+        prediction = model.predict(image)
         heatmap = model.explain(prediction.frame)
         return answer_html(prediction, names, heatmap, invitation if image is None else "")
+
+    def several(path: str | None) -> str:
+        reading = model.read(path)
+        return reading_html(path, reading, names) if len(reading.digits) > 1 else ""
 
     def predict(path: str | None) -> dict[str, Any]:
         try:

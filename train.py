@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -520,8 +521,6 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Python and the packages that a result may depend on."""
-    from importlib.metadata import version
-
     packages = ("torch", "torchvision", "albumentations", "opencv-python-headless", "numpy")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 

@@ -88,7 +88,6 @@ class Kind:
     digit: bool = True
 
 
-PLAIN_LIGHTS = ("even",)
 SLICES: dict[str, Kind] = {
     "camera photo": Kind(table=0.3, dirt=0.4, size=(0.12, 0.9)),
     "coloured paper": Kind(grounds=("yellow", "pink", "green", "blue", "kraft")),

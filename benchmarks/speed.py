@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import httpx
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -194,8 +195,6 @@ def step_seconds(amp: torch.dtype | None, frames: torch.Tensor, labels: torch.Te
 
 def first_answer() -> dict:
     """Seconds from `python app.py` to the answer of `/predict`, over plain HTTP."""
-    import httpx
-
     port, name = 7999, "picture.png"
     picture = cv2.imencode(".png", np.full((60, 60), 255, np.uint8))[1].tobytes()
     environment = os.environ | {"MNIST_CNN_MODEL": ""}
@@ -230,8 +229,6 @@ def first_answer() -> dict:
 
 
 def wait_for(ready: Callable[[], bool]) -> None:
-    import httpx
-
     for _ in range(600):
         try:
             if ready():
