@@ -154,7 +154,7 @@ def training(frames: torch.Tensor, labels: torch.Tensor) -> list[dict]:
     augmenting = time.perf_counter() - start
     training = train.Training(run, batches.steps, torch.device("cpu"), torch.bfloat16)
     loader = torch.utils.data.DataLoader(
-        batches, batch_size=None, sampler=list(batches.keys(0, 1)), num_workers=1
+        batches, batch_size=None, sampler=batches.keys(1), num_workers=1
     )
     start = time.perf_counter()
     training.epoch_step(iter(loader), train.tqdm(disable=True))

@@ -10,6 +10,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard
 
+from mnist_cnn import data
+
 
 def render(card: str, report: Mapping[str, Any]) -> str:
     """A model card with the numbers of a run's report, in its blocks and its metadata."""
@@ -44,10 +46,10 @@ def blocks(report: Mapping[str, Any]) -> dict[str, str]:
 def _results(report: Mapping[str, Any]) -> str:
     test, machine = report["test"], report["machine"]
     low, high = test["interval"]
-    minutes, data = report["seconds"]["total"] / 60, report["recipe"]["dataset"].upper()
+    minutes, title = report["seconds"]["total"] / 60, data.title(report["recipe"]["dataset"])
     return table(
         ("measure", "value"),
-        (f"accuracy on {test['n']:,} {data} test images", f"**{test['accuracy']:.2%}**"),
+        (f"accuracy on {test['n']:,} {title} test images", f"**{test['accuracy']:.2%}**"),
         ("errors", f"{test['errors']}"),
         ("95 % interval (Wilson)", f"{low:.2%} to {high:.2%}"),
         ("expected calibration error", f"{test['ece']:.2%}"),

@@ -15,7 +15,10 @@ from huggingface_hub.errors import (
 )
 
 WEIGHTS = ("config.json", "model.safetensors", "report.json")
-PUBLISHED = (*WEIGHTS, "augmentation.json", "curves.png", "README.md")
+PUBLISHED = (
+    *WEIGHTS, "augmentation.json", "README.md", "report.html", "augmented.png", "confusion.png",
+    "curves.png", "filters.png", "mistakes.png", "per_class.png", "predictions.png",
+)  # fmt: skip
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _REPO_ID = re.compile(rf"({_NAME}/{_NAME})(?:@([^\s@]+))?")

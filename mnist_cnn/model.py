@@ -232,11 +232,12 @@ class MnistCNN(
             )
             if config.batch_norm:
                 layers.append(nn.BatchNorm2d(width))
+            # ReLU changes no order: after the pool it does the same with a quarter of the work.
+            if number in config.pool_after:
+                layers.append(nn.MaxPool2d(2))
             layers.append(nn.ReLU(inplace=True))
             if number == len(config.channels) and config.conv_dropout:
                 layers.append(nn.Dropout2d(config.conv_dropout))
-            if number in config.pool_after:
-                layers.append(nn.MaxPool2d(2))
             before = width
         return layers
 

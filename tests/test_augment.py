@@ -83,7 +83,7 @@ def test_workers_and_epochs_draw_anew_and_runs_repeat(frames):
     run = train.Run("flagship", 0, dataclasses.replace(recipe, batch_size=20), config, augmentation)
     same = torch.from_numpy(np.repeat(frames[:1], 100, axis=0))
     batches = train.Batches(same, torch.zeros(100), 20, run)
-    keys = list(batches.keys(0, 2))
+    keys = list(batches.keys(2))
     alone, shared = (
         np.stack([batch for batch, _ in DataLoader(batches, None, sampler=keys, num_workers=n)])
         for n in (0, 2)
