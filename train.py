@@ -247,6 +247,7 @@ class Training:
         """Loss, accuracy and seconds of this epoch so far, on this process's share."""
         seen = max(1, self.sums["seen"])
         return {
+            "frames": int(self.sums["seen"]),  # that show a digit
             "loss": self.sums["loss"] / seen,
             "accuracy": self.sums["correct"] / seen,
             "seconds": self.sums["seconds"],
@@ -312,6 +313,11 @@ class Training:
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(file)
+        except OSError as error:
+            raise OSError(
+                f"cannot write {file}: {error.strerror}. The checkpoint before it is whole: make "
+                "room, then go on with --resume."
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -381,7 +387,7 @@ def loss_of(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
 
 
 class Stopped(Exception):  # noqa: N818 - it was asked for, it is no error
-    """Ctrl-C or SIGTERM, after the state was saved."""
+    """Ctrl-C or SIGTERM came, and the state was saved; its argument is the signal's number."""
 
 
 class Interruption:
@@ -478,7 +484,7 @@ def train(
                     accelerator.set_trigger()
                 if accelerator.check_trigger():  # in any process
                     save()
-                    raise Stopped
+                    raise Stopped(interruption.signal or signal.SIGTERM)
                 if now - saved > SAVE_SECONDS:
                     save()
                     saved = clock = time.perf_counter()
@@ -804,8 +810,9 @@ def _main(args: argparse.Namespace) -> int:
     accelerator.init_trackers("tracking", _flat(run))
     try:
         model, trained = train(run, frames, labels, out, engine, state)
-    except Stopped:
-        return _failed(f"stopped, and saved. Go on with: {_resume_command(args, out)}", 130)
+    except Stopped as stopped:
+        code = 128 + stopped.args[0]  # as shells report a signal
+        return _failed(f"stopped, and saved. Go on with: {_resume_command(args, out)}", code)
     if accelerator.is_main_process:
         # The test set is opened here, once, after the last decision.
         test = data.load(dataset, args.data_dir, False, run.recipe.skip_unreadable)

@@ -145,7 +145,7 @@ def _qmnist(data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:
 def _emnist(split: str, data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:
     frames, labels = _torchvision("EMNIST", data_dir, train, split=split)
     # EMNIST's files hold pictures column by column; letters are counted from 1.
-    return frames.transpose(1, 2).contiguous(), labels - (split == "letters")
+    return frames.transpose(1, 2).contiguous(), labels - int(split == "letters")
 
 
 def _usps(data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:
@@ -264,11 +264,11 @@ def _is_split(folder: Path) -> bool:
 def _pictures(folder: Path, train: bool, skip_unreadable: bool) -> tuple[Tensor, Tensor]:
     classes = _class_folders(folder, train)
     if _is_split(folder):
-        names, known = ({path.name for path in _class_folders(folder, t)} for t in (train, True))
-        if names != known:
+        names = [{path.name for path in _class_folders(folder, part)} for part in (True, False)]
+        if names[0] != names[1]:
             raise ValueError(
                 f"{folder}/train and {folder}/test must hold the same classes; only one of them "
-                f"has {', '.join(sorted(names ^ known))}"
+                f"has {', '.join(sorted(names[0] ^ names[1]))}"
             )
     files = {path: _files(path) for path in classes}
     empty = [path.name for path, found in files.items() if not found]

@@ -164,7 +164,7 @@ def _tiles(
     side, gap = pictures.shape[1], max(1, round(pictures.shape[1] * GAP / SIDE))
     lines = -(-len(pictures) // columns)
     height, width = side + above + gap, side + gap
-    sheet = np.ma.masked_all((lines * height - gap, columns * width - gap))
+    sheet = np.full((lines * height - gap, columns * width - gap), np.nan)
     for place, picture in enumerate(pictures):
         y, x = place // columns * height + above, place % columns * width
         sheet[y : y + side, x : x + side] = picture

@@ -1,7 +1,5 @@
 import dataclasses
-import gzip
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import train
-from mnist_cnn import data, load_model
+from mnist_cnn import data, hub, load_model, run_folder
 from mnist_cnn.evaluate import evaluate
 
 ROOT = Path(__file__).parent.parent
@@ -57,37 +55,17 @@ def test_a_run_leaves_what_it_should(run):
         "augmentation.json",
         "checkpoints",
         "config.json",
-        "curves.png",
         "model.safetensors",
+        "report.html",
         "report.json",
+        *run_folder.PICTURES,
     }
-    assert Image.open(run / "curves.png").width > 800
+    assert names == {*hub.PUBLISHED, "checkpoints"}
+    for name in run_folder.PICTURES:
+        assert np.asarray(Image.open(run / name).convert("L")).std() > 5, name
     accuracy = json.loads((run / "report.json").read_text())["test"]["accuracy"]
     assert f"{accuracy:.2%}" in (run / "README.md").read_text()
     assert load_model(run / "checkpoints" / "best").config.channels == (16, 32)
-
-
-def test_a_stopped_run_goes_on_to_the_same_weights(run, tmp_path, monkeypatch, capsys):
-    """Ctrl-C in the second epoch; the resumed run ends bit for bit as the uninterrupted one."""
-    real, out = train.Training.epoch_step, tmp_path / "stopped"
-
-    def interrupted(self, batches, bar):
-        if self.epoch == 1:
-            raise KeyboardInterrupt
-        return real(self, batches, bar)
-
-    monkeypatch.setattr(train.Training, "epoch_step", interrupted)
-    assert train.main([*SMALL, "--out", str(out)]) == 130
-    assert f"--resume {out}" in capsys.readouterr().err
-    monkeypatch.undo()
-    assert train.main(["--resume", str(out)]) == 0
-    ours, theirs = (load_file(folder / "model.safetensors") for folder in (out, run))
-    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-
-
-def test_resuming_with_other_settings_is_refused(run, capsys):
-    assert train.main(["--resume", str(run), "--lr", "1"]) == 1
-    assert "leave out flags that change it" in capsys.readouterr().err
 
 
 def test_a_run_never_overwrites_another(run, capsys):
@@ -122,16 +100,22 @@ def test_non_digits_teach_a_threshold(tmp_path, monkeypatch):
 
 def test_non_digits_cost_least_where_the_network_is_undecided():
     """Equal logits for a non-digit cost log 10; a confident answer costs more."""
-    recipe, config, augmentation = train.RECIPES["compact"]
-    recipe = dataclasses.replace(recipe, nondigit_weight=1.0)
-    run = train.Run("compact", 0, recipe, config, augmentation)
-    training = train.Training(run, 1, torch.device("cpu"), None)
+    recipe = dataclasses.replace(train.RECIPES["compact"][0], nondigit_weight=1.0)
     labels = torch.tensor([train.NOT_A_DIGIT])
-    undecided = training._loss(torch.zeros(1, 10), labels).item()
+    undecided = train.loss_of(torch.zeros(1, 10), labels, recipe).item()
     assert undecided == pytest.approx(np.log(10))
-    assert training._loss(10 * torch.eye(10)[:1], labels).item() > undecided + 1
-    sure = training._loss(10 * torch.eye(10)[:1], torch.tensor([0])).item()
+    assert train.loss_of(10 * torch.eye(10)[:1], labels, recipe).item() > undecided + 1
+    sure = train.loss_of(10 * torch.eye(10)[:1], torch.tensor([0]), recipe).item()
     assert sure < 0.01
+
+
+def test_the_squared_loss():
+    """Two classes at even odds: (1/2)² twice for a wrong or right answer, 0 for a sure one."""
+    recipe = dataclasses.replace(train.RECIPES["compact"][0], loss="squared")
+    even, sure = torch.zeros(1, 2), torch.tensor([[50.0, 0.0]])
+    assert train.loss_of(even, torch.tensor([1]), recipe).item() == pytest.approx(0.5)
+    assert train.loss_of(sure, torch.tensor([0]), recipe).item() == pytest.approx(0)
+    assert train.loss_of(sure, torch.tensor([1]), recipe).item() == pytest.approx(2)
 
 
 def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
@@ -163,6 +147,18 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
         (["--epochs", "0"], "epochs must be more than 0"),
         (["--patience", "3", "--val-size", "0"], "patience needs a validation split"),
         (["--dropout", "1.5"], "dropout must lie in"),
+        (["--loss", "hinge"], "unknown loss 'hinge'; choose one of cross-entropy, squared"),
+        (["--track", "paper"], "unknown tracker 'paper'; choose of aim, tensorboard"),
+        (["--device", "abacus"], "device 'abacus' cannot be used here"),
+        (["--seed", "-1"], "seed must not be negative"),
+        (["--lr", "nan"], "lr must be more than 0"),
+        (["--loss", "squared"], "pass --label-smoothing 0"),
+        (["--recipe", "sgd", "--cycle-momentum"], "goes with --schedule onecycle"),
+        (["--skip-unreadable"], "goes with --dataset folder:DIR"),
+        (["--dataset", "fashion-mnist", "--nondigits", "9"], "--nondigits cannot go with"),
+        (["--init-from", "bundled", "--hidden", "9"], "--hidden cannot go with --init-from"),
+        (["--init-from", "no/where/at all"], "is not a folder here"),
+        (["--dataset", "folder:nowhere"], "nowhere is not a folder"),
         (["--kernel-sizes", "3,3,3,3,3,4"], "kernel_sizes must be odd"),
         (["--dataset", "synthetic", "--val-size", "4000"], "leaves none of 4000 frames"),
         (["--dataset", "synthetic", "--val-size", "0", "--batch-size", "99999"], "larger than the"),
@@ -189,53 +185,10 @@ def test_a_loss_that_explodes_stops_the_run(tmp_path, capsys):
     message = capsys.readouterr().err
     assert "the loss became" in message
     assert "in epoch 1, step" in message
+    assert "learning rate" in message
     assert not (out / "model.safetensors").exists()
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    def refuse(*_, **__):
-        raise OSError("no network")
-
-    monkeypatch.setattr("torchvision.datasets.utils.urllib.request.urlopen", refuse)
-
-
-def test_missing_data_says_how_to_supply_it(tmp_path, no_network):
-    with pytest.raises(ValueError, match=r"put the four files train-images-idx3-ubyte\.gz"):
-        data.load("mnist", tmp_path, train=True)
-
-
-@pytest.fixture
-def copied_data(data_dir, tmp_path) -> Path:
-    shutil.copytree(data_dir / "MNIST" / "raw", tmp_path / "MNIST" / "raw")
-    return tmp_path / "MNIST" / "raw"
-
-
-def test_damaged_archives_are_refused(copied_data, no_network):
-    file = copied_data / "t10k-images-idx3-ubyte.gz"
-    content = bytearray(file.read_bytes())
-    content[1000] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(ValueError, match="not complete"):
-        data.load("mnist", copied_data.parent.parent, train=False)
-
-
-def test_damaged_unpacked_files_are_refused(copied_data):
-    for file in copied_data.glob("*.gz"):
-        (copied_data / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
-    assert len(data.load("mnist", copied_data.parent.parent, train=False)[0]) == 10_000
-    file = copied_data / "t10k-images-idx3-ubyte"
-    content = bytearray(file.read_bytes())
-    content[50_000] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(ValueError, match="are damaged: the SHA-256 of the test split"):
-        data.load("mnist", copied_data.parent.parent, train=False)
-
-
-def test_packed_data_is_left_as_it_is(copied_data):
-    before = sorted(copied_data.iterdir())
-    data.load("mnist", copied_data.parent.parent, train=False)
-    assert sorted(copied_data.iterdir()) == before
+    state = torch.load(out / "checkpoints" / "last.pt", weights_only=True)
+    assert all(value.isfinite().all() for value in state["model"].values())
 
 
 def test_precision_follows_the_device(monkeypatch):
@@ -254,11 +207,12 @@ def test_precision_follows_the_device(monkeypatch):
 def test_fp16_trains_with_a_scaler():
     recipe, config, augmentation = train.RECIPES["compact"]
     run = train.Run("compact", 0, recipe, config, augmentation)
-    training = train.Training(run, 1, torch.device("cpu"), torch.float16)
+    engine = train.Engine(train.Accelerator(cpu=True), torch.float16, workers=0)
+    training = train.Training(run, 1, engine)
     assert training.scaler.is_enabled()
     batch = torch.randint(0, 256, (8, 28, 28), dtype=torch.uint8), torch.arange(8)
     before = training.model.head[1].weight.clone()
-    training.epoch_step(iter([batch]), train.tqdm(disable=True))
+    training.update(*batch)
     assert not torch.equal(training.model.head[1].weight, before)
 
 
