@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType, broadcast_object_list
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
@@ -83,11 +84,6 @@ class Batches(Dataset):
         run: Run,
         share: tuple[int, int] = (0, 1),  # (which process, of how many)
     ) -> None:
-        if batch_size > len(frames):
-            raise ValueError(
-                f"batch_size {batch_size} is larger than the {len(frames)} training frames; "
-                "pass a smaller --batch-size"
-            )
         if batch_size % share[1]:
             raise ValueError(
                 f"batch_size {batch_size} cannot be shared by {share[1]} processes: "
@@ -125,6 +121,13 @@ def split(run: Run, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Ten
     if run.recipe.val_size >= len(frames):
         raise ValueError(
             f"val_size {run.recipe.val_size} leaves none of {len(frames)} frames to train on"
+        )
+    kept_frames = len(frames) - run.recipe.val_size
+    total = kept_frames + sum(getattr(run.recipe, name) for name in DRAWN)
+    if run.recipe.batch_size > total:  # before drawing, which takes a while
+        raise ValueError(
+            f"batch_size {run.recipe.batch_size} is larger than the {total} training frames; "
+            "pass a smaller --batch-size"
         )
     order = torch.from_numpy(np.random.default_rng(run.seed).permutation(len(frames)))
     held_out, kept = order[: run.recipe.val_size], order[run.recipe.val_size :]
@@ -569,18 +572,18 @@ def pick_engine(args: argparse.Namespace, run: Run, out: Path) -> Engine:
     """The device and processes that train, their precision, and the trackers that watch."""
     known = [str(name) for name in LoggerType.list() if str(name) != "all"]
     trackers = list(args.track or ())
-    unknown = [name for name in trackers if name not in known]
-    if unknown:
-        raise ValueError(f"unknown tracker {unknown[0]!r}; choose of {', '.join(known)}")
+    here = [str(name) for name in get_available_trackers()]
+    for name in trackers:
+        if name not in known:
+            raise ValueError(f"unknown tracker {name!r}; choose of {', '.join(known)}")
+        if name not in here:
+            raise ValueError(f"--track {name} needs its package: pip install {name}")
     accelerator = Accelerator(
         cpu=_pick_device(args.device) == "cpu",
         mixed_precision="no",  # precision is ours: the same with and without `accelerate launch`
         log_with=trackers or None,
         project_dir=out,
     )
-    missing = [name for name in trackers if name not in map(str, accelerator.log_with)]
-    if missing:
-        raise ValueError(f"--track {missing[0]} needs its package: pip install {missing[0]}")
     workers = args.workers
     if workers is None:  # frames that are not augmented are made at once
         workers = int(bool(run.augmentation.compose().transforms))
@@ -694,7 +697,7 @@ def _given(kind: type, args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _run_of(args: argparse.Namespace) -> Run:
+def run_of(args: argparse.Namespace) -> Run:
     if args.recipe not in RECIPES:
         raise ValueError(f"unknown recipe {args.recipe!r}; choose one of {', '.join(RECIPES)}")
     if args.seed < 0:
@@ -790,7 +793,7 @@ def _main(args: argparse.Namespace) -> int:
         run, state = _resumed(out, args)
         args.amp = AMP_NAMES[state["amp"]]
     else:
-        run, state = _run_of(args), None
+        run, state = run_of(args), None
         out = args.out or Path("runs") / f"{run.name}-seed{run.seed}"
     engine = pick_engine(args, run, out)
     accelerator, dataset = engine.accelerator, run.recipe.dataset

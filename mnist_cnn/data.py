@@ -161,7 +161,7 @@ def _torchvision(kind: str, data_dir: Path, train: bool, **options: Any) -> tupl
 
     where = data_dir if kind == "USPS" else data_dir / kind / "raw"
     try:
-        with _unpacking(data_dir, kind) as root:
+        with unpacking(data_dir, kind) as root:
             dataset = getattr(datasets, kind)(root, train=train, download=True, **options)
     except _FAILED as error:
         raise ValueError(
@@ -191,7 +191,7 @@ _FILES = {
 
 
 @contextmanager
-def _unpacking(data_dir: Path, kind: str) -> Iterator[Path]:
+def unpacking(data_dir: Path, kind: str) -> Iterator[Path]:
     """Where torchvision may unpack: `data_dir`, or a copy so that packed files stay as they are."""
     packed = list((data_dir / kind / "raw").glob("*.gz"))
     if not packed or list((data_dir / kind / "raw").glob("*-ubyte")):

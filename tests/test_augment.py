@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 import train
 from mnist_cnn import strokes
 from mnist_cnn.augment import Augmentation, Augmenter
+from mnist_cnn.recipes import NO_AUGMENTATION
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_the_optional_quarter_turn_is_off():
 
 
 def test_none_at_all_leaves_frames_alone(frames):
-    assert (Augmenter(train.NO_AUGMENTATION)(frames, (0,)) == frames).all()
+    assert (Augmenter(NO_AUGMENTATION)(frames, (0,)) == frames).all()
 
 
 def test_unknown_arguments_are_errors(monkeypatch):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,10 @@ from safetensors.torch import load_file
 
 import train
 from mnist_cnn import data, hub, load_model, run_folder
-from mnist_cnn.evaluate import evaluate
+from mnist_cnn.evaluate import errors_outside_doubtful, evaluate
 
 ROOT = Path(__file__).parent.parent
+DRAWN = ("drawn-digits", "reinked-digits", "nondigits")
 # Two epochs of a small network: a few seconds.
 SMALL = ["--dataset", "synthetic", "--channels", "16,32", "--kernel-sizes", "3,3", "--val-size"]
 SMALL += ["400", "--epochs", "2", "--batch-size", "100", "--drawn-digits", "0", "--ema", "0.98"]
@@ -141,8 +143,8 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--recipe", "fastest"], "unknown recipe 'fastest'; choose one of flagship, wide-5x5"),
-        (["--dataset", "cats"], "unknown dataset 'cats'; choose one of mnist, synthetic"),
+        (["--recipe", "fastest"], "unknown recipe 'fastest'; choose one of flagship, speed, tiny"),
+        (["--dataset", "cats"], "unknown dataset 'cats'; choose one of mnist, fashion-mnist"),
         (["--optimizer", "lion"], "unknown optimizer 'lion'; choose one of adamw, adam, sgd"),
         (["--epochs", "0"], "epochs must be more than 0"),
         (["--patience", "3", "--val-size", "0"], "patience needs a validation split"),
@@ -189,6 +191,127 @@ def test_a_loss_that_explodes_stops_the_run(tmp_path, capsys):
     assert not (out / "model.safetensors").exists()
     state = torch.load(out / "checkpoints" / "last.pt", weights_only=True)
     assert all(value.isfinite().all() for value in state["model"].values())
+
+
+@pytest.fixture
+def clothes(tmp_path, frames) -> Path:
+    """A data folder with Fashion-MNIST's files, small ones: ten kinds of marks."""
+    from test_data import write
+
+    for split, times in (("train", 3), ("t10k", 1)):
+        labels = np.repeat(np.arange(10, dtype=np.uint8), 10)
+        images, labels = np.tile(frames, (times, 1, 1)), np.tile(labels, times)
+        files = {f"{split}-images-idx3-ubyte": images, f"{split}-labels-idx1-ubyte": labels}
+        write(tmp_path / "FashionMNIST" / "raw", files)
+    return tmp_path
+
+
+def test_class_names_and_statistics_travel_with_the_weights(clothes, tmp_path, capsys):
+    flags = ["--dataset", "fashion-mnist", "--data-dir", str(clothes), "--val-size", "50"]
+    flags += ["--channels", "16", "--kernel-sizes", "5", "--pool-after", "1", "--epochs", "1"]
+    out = tmp_path / "run"
+    assert train.main([*flags, "--batch-size", "50", "--workers", "0", "--out", str(out)]) == 0
+    model = load_model(out)
+    assert model.config.class_names[9] == "Ankle boot"
+    frames, _ = data.load("fashion-mnist", clothes, train=True)
+    assert model.config.mean == pytest.approx((frames / 255).mean().item(), abs=1e-4)
+    assert model.config.std == pytest.approx((frames / 255).std().item(), abs=1e-4)
+    assert model.report["recipe"]["drawn_digits"] == 0  # digits are no clothes
+    assert "--mean" not in model.report["command"]
+    card = (out / "README.md").read_text()
+    assert "100 Fashion-MNIST test images" in card
+    assert "Ankle boot" in card
+    assert "Fashion-MNIST" in (out / "report.html").read_text()
+
+
+def test_a_set_with_mnists_test_writers_is_pointed_out(tmp_path, monkeypatch, capsys):
+    source = dataclasses.replace(data.DATASETS["synthetic"], warning="shares writers")
+    monkeypatch.setitem(data.DATASETS, "synthetic", source)
+    monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 300, False: 50})
+    out = tmp_path / "run"
+    flags = ["--recipe", "sgd", "--dataset", "synthetic", "--epochs", "1", "--val-size", "0"]
+    assert train.main([*flags, "--out", str(out)]) == 0
+    assert "train.py: shares writers" in capsys.readouterr().err
+    assert "shares writers" in (out / "report.html").read_text()
+
+
+def test_fine_tuning_keeps_what_fits(clothes, run, tmp_path):
+    """Features are taken over; the output layer only where the classes are the same."""
+    known = load_model(run)
+    same, other = tmp_path / "same", tmp_path / "other"
+    flags = ["--init-from", str(run), "--epochs", "1", "--workers", "0", "--lr", "1e-9"]
+    flags += ["--batch-size", "100", "--val-size", "0", "--ema", "0", "--weight-decay", "0"]
+    digits = ["--dataset", "synthetic", *(f"--{name}=0" for name in DRAWN)]
+    assert train.main([*flags, *digits, "--out", str(same)]) == 0
+    new = ["--dataset", "fashion-mnist", "--data-dir", str(clothes)]
+    assert train.main([*flags, *new, "--out", str(other)]) == 0
+    for folder, head in ((same, True), (other, False)):
+        model = load_model(folder)
+        assert model.config.channels == (16, 32)
+        pairs = [(key, value, known.state_dict()[key]) for key, value in model.named_parameters()]
+        for key, value, before in pairs:
+            expected = head or not key.startswith("head")
+            assert torch.allclose(value, before, atol=1e-5) == expected, key
+    assert load_model(same).report["command"].count("--init-from") == 1
+    assert "--channels" not in load_model(same).report["command"]
+
+
+def test_tensorboard_files_lie_in_the_run_folder(tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 300, False: 50})
+    out = tmp_path / "run"
+    flags = ["--recipe", "sgd", "--dataset", "synthetic", "--epochs", "2", "--val-size", "20"]
+    assert train.main([*flags, "--track", "tensorboard", "--out", str(out)]) == 0
+    events = EventAccumulator(str(out / "tracking"))
+    events.Reload()
+    history = json.loads((out / "report.json").read_text())["history"]
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "lr"):
+        found = [event.value for event in events.Scalars(name)]
+        assert found == pytest.approx([record[name] for record in history]), name
+    assert [event.step for event in events.Scalars("loss")] == [4, 8]
+
+
+def test_a_tracker_without_its_package_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "get_available_trackers", list)
+    out = tmp_path / "run"
+    assert train.main([*SMALL, "--track", "wandb", "--out", str(out)]) == 1
+    assert "--track wandb needs its package: pip install wandb" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_page_holds_everything(run):
+    """Every picture is inside, nothing is loaded, and the numbers are the report's."""
+    page = (run / "report.html").read_text()
+    report = json.loads((run / "report.json").read_text())
+    assert page.count("data:image/png;base64,") == len(run_folder.PICTURES) == 7
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    assert "http" not in page
+    assert f"{100 * report['test']['accuracy']:.2f} %" in page
+    assert report["command"] in page
+    for record in report["history"]:
+        assert f"<td>{record['val_loss']:.4f}</td>" in page
+
+
+def test_doubtful_labels_are_counted_apart():
+    result = evaluate_all_wrong(10_000)
+    assert errors_outside_doubtful(result) == 10_000 - 15
+
+
+def evaluate_all_wrong(n: int):
+    frames, labels = torch.zeros(n, 28, 28, dtype=torch.uint8), torch.ones(n, dtype=torch.int64)
+
+    class Zero(torch.nn.Module):
+        config = train.RECIPES["tiny"][1]
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.eye(10)[:1])
+
+        def forward(self, frames):
+            return self.weight.expand(len(frames), 10)
+
+    return evaluate(Zero(), frames, labels)
 
 
 def test_precision_follows_the_device(monkeypatch):
