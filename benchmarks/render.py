@@ -59,14 +59,17 @@ def recipes_table(recipes: dict) -> str:
     if "classic" in recipes and "speed" in recipes["rows"]:
         notes.append(_against_classic(recipes))
     if "shipped" in recipes:
-        shipped = recipes["shipped"]
-        low, high = shipped["interval"]
-        notes.append(
-            f"The bundled weights: {shipped['accuracy']:.2%} ({shipped['errors']} errors; 95 % "
-            f"interval {low:.2%} to {high:.2%}); {shipped['errors_outside_doubtful']} of the errors are "
-            "outside the 15 test labels that people did not uphold."
-        )
+        notes.append(_shipped(recipes["shipped"]))
     return card.table(head, *rows) + "\n\n" + "\n\n".join(notes)
+
+
+def _shipped(shipped: dict) -> str:
+    low, high = shipped["interval"]
+    return (
+        f"The bundled weights: {shipped['accuracy']:.2%} ({shipped['errors']} errors, 95 % "
+        f"interval {low:.2%} to {high:.2%}). {shipped['errors_outside_doubtful']} of the errors are outside "
+        "the 15 test labels that people did not uphold."
+    )
 
 
 def _recipe_row(name: str, row: dict) -> tuple[str, ...]:

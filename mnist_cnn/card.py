@@ -46,19 +46,25 @@ def blocks(report: Mapping[str, Any]) -> dict[str, str]:
 def _results(report: Mapping[str, Any]) -> str:
     test, machine = report["test"], report["machine"]
     low, high = test["interval"]
-    minutes, title = report["seconds"]["total"] / 60, data.title(report["recipe"]["dataset"])
+    seconds, title = report["seconds"]["total"], data.title(report["recipe"]["dataset"])
+    duration = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+    weights = "averaged" if report["recipe"]["ema"] else "trained"
+    which = "best on validation" if report["recipe"]["patience"] else f"last {weights} weights"
+    doubtful = test.get("errors_outside_doubtful")
+    apart = [] if doubtful is None else [("errors outside the 15 doubtful labels", f"{doubtful}")]
     return table(
         ("measure", "value"),
         (f"accuracy on {test['n']:,} {title} test images", f"**{test['accuracy']:.2%}**"),
         ("errors", f"{test['errors']}"),
+        *apart,
         ("95 % interval (Wilson)", f"{low:.2%} to {high:.2%}"),
         ("expected calibration error", f"{test['ece']:.2%}"),
-        ("runs", f"1 (seed {report['seed']}, last averaged weights)"),
+        ("runs", f"1 (seed {report['seed']}, {which})"),
         ("parameters", f"{report['parameters']:,}"),
         ("multiply-adds an image", f"{report['multiply_adds']:,}"),
         (
             "training",
-            f"{minutes:.0f} min on {machine['threads']} threads of {machine['processor']} "
+            f"{duration} on {machine['threads']} threads of {machine['processor']} "
             f"({machine['device']}, {report['precision']})",
         ),
     )  # fmt: skip
