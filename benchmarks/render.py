@@ -64,11 +64,11 @@ def recipes_table(recipes: dict) -> str:
 
 
 def _shipped(shipped: dict) -> str:
-    low, high = shipped["interval"]
+    (low, high), outside = shipped["interval"], shipped["errors_outside_doubtful"]
     return (
         f"The bundled weights: {shipped['accuracy']:.2%} ({shipped['errors']} errors, 95 % "
-        f"interval {low:.2%} to {high:.2%}). {shipped['errors_outside_doubtful']} of the errors are outside "
-        "the 15 test labels that people did not uphold."
+        f"interval {low:.2%} to {high:.2%}). {outside} of the errors are outside the 15 test "
+        "labels that people did not uphold."
     )
 
 

@@ -73,8 +73,9 @@ def test_other_classes_are_called_by_their_names(clothes, pictures, capsys):
 
 def test_weights_are_evaluated_on_their_own_data(clothes, tmp_path, frames, capsys):
     labels = np.repeat(np.arange(10, dtype=np.uint8), 10)
-    files = {"t10k-images-idx3-ubyte": frames, "t10k-labels-idx1-ubyte": labels}
-    write(tmp_path / "FashionMNIST" / "raw", files)
+    for split in ("train", "t10k"):
+        files = {f"{split}-images-idx3-ubyte": frames, f"{split}-labels-idx1-ubyte": labels}
+        write(tmp_path / "FashionMNIST" / "raw", files)
     command = ["evaluate", "--model", str(clothes), "--data-dir", str(tmp_path)]
     assert main([*command, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
