@@ -123,7 +123,7 @@ _PLAIN = Recipe(
 RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
     "flagship": (
         Recipe(
-            epochs=20, drawn_digits=16_000, reinked_digits=10_000, nondigits=20_000,
+            epochs=18, drawn_digits=16_000, reinked_digits=10_000, nondigits=20_000,
             candidates=16_000, val_size=3000,
         ),
         FLAGSHIP,

@@ -34,9 +34,12 @@ CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 
 # Lengths below are shares of the picture's longer side.
 WIDEST = 0.25  # twice the width of a fat stroke, so that crossings are narrower too
+LEAST_WIDEST = 0.06
 PENS = 4  # strokes cross and run together, but no wider than so many pens
 LINE = 0.016  # how thick a printed line is at most
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
+LOCAL = 1
+FAINT_PART = 0.3
 DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
 LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap
 GAP = 0.012  # components nearer than this are one
@@ -267,13 +270,17 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     grey = cv2.resize(pixels.mean(2), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     contrast, mask = _photo_mask(grey, WIDEST)
     # Now that the pen is known, a second look drops what is much wider: the edges of a shadow.
-    pens = PENS * _pen(mask) / max(mask.shape)
+    pens = max(PENS * _pen(mask) / max(mask.shape), LEAST_WIDEST)
     if mask.any() and pens < WIDEST:
         contrast, mask = _photo_mask(grey, pens)
     if not mask.any():
         return np.zeros(grey.shape, np.float32)
     # A ramp around half of the ink's own strength keeps the stroke's soft edge.
     full = float(np.quantile(contrast[mask > 0], 0.8))
+    if LOCAL:
+        reach = 2 * round(LOCAL * _pen(mask)) + 1
+        near = cv2.dilate(contrast * mask, np.ones((reach, reach)))
+        full = np.clip(cv2.blur(near, (reach, reach)), FAINT_PART * full, full)
     soft = np.clip((contrast / full - 0.2) / 0.5, 0, 1)
     return soft * cv2.dilate(mask, np.ones((3, 3), np.uint8))
 
@@ -298,7 +305,7 @@ def _photo_mask(grey: np.ndarray, widest: float) -> tuple[np.ndarray, np.ndarray
     if visible.size < 10:
         return contrast, np.zeros(grey.shape, np.uint8)
     strong = _otsu(visible)
-    half = 0.5 * float(np.median(visible[visible >= strong]))  # what a stroke's edge has
+    half = FAINT_PART * float(np.median(visible[visible >= strong]))
     # Faint lines are found whole at a lower level than ink.
     faint = contrast > max(0.5 * FAINTEST, 3 * noise)
     mask, faint = (contrast > max(floor, half)).astype(np.uint8), faint.astype(np.uint8)

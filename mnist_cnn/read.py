@@ -125,15 +125,15 @@ def read(model: nn.Module, image: Any) -> Reading:
     page = find_pieces(ink)
     if not page.lines:
         return Reading((), "no ink was found")
-    candidates = [c for number in range(len(page.lines)) for c in candidates(page, ink, number)]
-    if not candidates:
+    found = [c for number in range(len(page.lines)) for c in candidates(page, ink, number)]
+    if not found:
         return Reading((), "no ink has a digit's shape")
-    answers = read_frames(model, np.stack([candidate.frame for candidate in candidates]))
+    answers = read_frames(model, np.stack([candidate.frame for candidate in found]))
     width, height = picture_size(image)
     scale = width / ink.shape[1], height / ink.shape[0]
     lines = []
     for number, line in enumerate(page.lines):
-        own = [(c, a) for c, a in zip(candidates, answers, strict=True) if c.line == number]
+        own = [(c, a) for c, a in zip(found, answers, strict=True) if c.line == number]
         path = _best_path(line, own)
         lines.append(tuple(_digit(c, a, scale) for c, a in path if a.digit is not None))
     lines = tuple(line for line in lines if line)
