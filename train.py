@@ -52,6 +52,7 @@ from mnist_cnn.nondigits import nondigit_frames
 from mnist_cnn.provenance import git_commit, machine, versions
 from mnist_cnn.recipes import RECIPES, Recipe, Run
 from mnist_cnn.reink import reink_frames
+from mnist_cnn.rows import candidate_frames
 
 SAVE_SECONDS = 30  # between checkpoints within an epoch: what a killed run loses at most
 WORN = 0.3  # share of the drawn ink that is damaged; more would teach what nobody can read
@@ -141,15 +142,16 @@ def split(run: Run, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Ten
 
 
 def extra(run: Run, frames: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the program adds to the training frames: drawn and re-inked digits, and non-digits."""
+    """What the program adds to the training frames: digits and non-digits that it makes."""
     recipe, seed = run.recipe, run.seed
     drawn, drawn_labels = strokes.draw_frames(recipe.drawn_digits, seed, change=worn)
     rows = np.random.default_rng(seed).integers(0, len(frames), recipe.reinked_digits)
     reinked = reink_frames(frames[rows], seed, change=worn)
     others = nondigit_frames(recipe.nondigits, seed, (frames, labels), change=worn)
+    cut, cut_labels = candidate_frames(recipe.candidates, seed, (frames, labels), worn)
     return (
-        np.concatenate([drawn, reinked, others]),
-        np.concatenate([drawn_labels, labels[rows], np.full(len(others), NOT_A_DIGIT)]),
+        np.concatenate([drawn, reinked, others, cut]),
+        np.concatenate([drawn_labels, labels[rows], np.full(len(others), NOT_A_DIGIT), cut_labels]),
     )
 
 
@@ -627,7 +629,7 @@ AMP_NAMES = {str(torch.bfloat16): "bf16", str(torch.float16): "fp16", str(None):
 FLAG_GROUPS = {"recipe": Recipe, "network": Config, "augmentation": Augmentation}
 # What the data, or the validation digits after training, decide about a network.
 FROM_THE_DATA = ("class_names", "mean", "std", "temperature", "threshold", "version")
-DRAWN = ("drawn_digits", "reinked_digits", "nondigits")
+DRAWN = ("drawn_digits", "reinked_digits", "nondigits", "candidates")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -22,6 +22,7 @@ class Recipe:
     drawn_digits: int = 0  # pen-stroke digits, drawn by the program, added to the training frames
     reinked_digits: int = 0  # training digits drawn again from their skeletons, added too
     nondigits: int = 0  # letters, shapes, scribbles and pieces, drawn by the program, added too
+    candidates: int = 0  # whole and broken digits, cut out of drawn lines, added too
     nondigit_weight: float = 0.5  # of their loss, beside the digits'
     refused: float = 0.005  # share of the validation digits that may be refused as no digit
     val_size: int = 5000  # training frames held out to watch the run; 0 trains on all of them
@@ -52,7 +53,7 @@ class Recipe:
         for name in ("epochs", "batch_size", "lr"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
-        added = ("drawn_digits", "reinked_digits", "nondigits", "nondigit_weight")
+        added = ("drawn_digits", "reinked_digits", "nondigits", "candidates", "nondigit_weight")
         for name in (*added, "val_size", "weight_decay", "grad_clip", "patience"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -103,7 +104,10 @@ _PLAIN = Recipe(
 # detail, the plainest reading is taken: PyTorch's defaults, 5,000 training frames held out.
 RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
     "flagship": (
-        Recipe(epochs=16, drawn_digits=12_000, reinked_digits=8_000, nondigits=16_000),
+        Recipe(
+            epochs=18, drawn_digits=16_000, reinked_digits=10_000, nondigits=20_000,
+            candidates=16_000, val_size=3000,
+        ),
         FLAGSHIP,
         Augmentation(),
     ),
