@@ -16,11 +16,11 @@ from mnist_cnn import data, hub, load_model, run_folder
 from mnist_cnn.evaluate import errors_outside_doubtful, evaluate
 
 ROOT = Path(__file__).parent.parent
-DRAWN = ("drawn-digits", "reinked-digits", "nondigits")
+DRAWN = ("drawn-digits", "reinked-digits", "nondigits", "candidates")
 # Two epochs of a small network: a few seconds.
 SMALL = ["--dataset", "synthetic", "--channels", "16,32", "--kernel-sizes", "3,3", "--val-size"]
 SMALL += ["400", "--epochs", "2", "--batch-size", "100", "--drawn-digits", "0", "--ema", "0.98"]
-SMALL += ["--reinked-digits", "0", "--nondigits", "0"]
+SMALL += ["--reinked-digits", "0", "--nondigits", "0", "--candidates", "0"]
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,7 @@ def test_every_recipe_trains(name, tmp_path, monkeypatch):
     out = tmp_path / name
     flags = ["--recipe", name, "--dataset", "synthetic", "--epochs", "1", "--val-size", "20"]
     flags += ["--drawn-digits", "20", "--reinked-digits", "20", "--nondigits", "20"]
+    flags += ["--candidates", "20"]
     flags += ["--out", str(out), "--workers", "0"]
     assert train.main([*flags, "--batch-size", "64"]) == 0
     assert load_model(out).config.channels == train.RECIPES[name][1].channels
