@@ -59,7 +59,8 @@ def split(run: Run, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Ten
     """
     if run.recipe.val_size >= len(frames):
         raise ValueError(
-            f"val_size {run.recipe.val_size} leaves none of {len(frames)} frames to train on"
+            f"val_size {run.recipe.val_size} leaves none of {len(frames)} frames to train on; "
+            "pass a smaller --val-size"
         )
     kept_frames = len(frames) - run.recipe.val_size
     total = kept_frames + sum(getattr(run.recipe, name) for name in DRAWN)
@@ -119,12 +120,12 @@ class Stopped(Exception):  # noqa: N818 - it was asked for, it is no error
 class Interruption:
     """Notes SIGINT and SIGTERM, so that a step is never cut; a second one ends the process."""
 
-    def __enter__(self) -> "Interruption":
-        self.signal: int | None = None
+    signal: int | None = None  # which of them came
+
+    def __enter__(self) -> None:
         self._before = {
             number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
         }
-        return self
 
     def _note(self, number: int, _: Any) -> None:
         self.signal = number
@@ -182,6 +183,11 @@ def train(
         if accelerator.is_main_process:
             training.save(last, digest)
 
+    def asked_to_stop() -> bool:
+        if interruption.signal:
+            accelerator.set_trigger()
+        return accelerator.check_trigger()  # set in any process
+
     def validation() -> Evaluation | None:
         return evaluate(training.result(), val_frames, val_labels) if len(val_frames) else None
 
@@ -194,7 +200,8 @@ def train(
         pin_memory=accelerator.device.type == "cuda",
         worker_init_fn=_leave_signals_to_the_parent,
     )
-    with Interruption() as interruption, _bar(training, accelerator) as bar:
+    interruption = Interruption()
+    with interruption, _bar(training, accelerator) as bar:
         save()
         saved = clock = time.perf_counter()
         batches = iter(loader)
@@ -206,9 +213,7 @@ def train(
                 training.sums["seconds"] += now - clock
                 clock = now
                 _show(bar, training)
-                if interruption.signal:
-                    accelerator.set_trigger()
-                if accelerator.check_trigger():  # in any process
+                if asked_to_stop():
                     save()
                     raise Stopped(interruption.signal or signal.SIGTERM)
                 if now - saved > SAVE_SECONDS:
@@ -221,6 +226,8 @@ def train(
                 bar.write(_line(record))
             accelerator.log(record, step=training.epoch * training.steps)
             save()
+            if asked_to_stop():
+                raise Stopped(interruption.signal or signal.SIGTERM)
             saved = clock = time.perf_counter()
     accelerator.wait_for_everyone()  # the best weights are written by one process
     model = training.result().eval()
