@@ -433,18 +433,18 @@ def run_of(args: argparse.Namespace) -> Run:
         raise ValueError(f"unknown recipe {args.recipe!r}; choose one of {', '.join(RECIPES)}")
     if args.seed < 0:
         raise ValueError(f"seed must not be negative, got {args.seed}")
-    bases = RECIPES[args.recipe]
-    recipe, config, augmentation = (dataclasses.replace(b, **_given(type(b), args)) for b in bases)
+    recipe, config, augmentation = RECIPES[args.recipe]
+    recipe = dataclasses.replace(recipe, **_given(Recipe, args))
+    augmentation = dataclasses.replace(augmentation, **_given(Augmentation, args))
     if recipe.init_from:
         if given := _given(Config, args):
             flags = ", ".join(map(_flag, given))
-            raise ValueError(
-                f"{flags} cannot go with --init-from: the network is that of the weights"
-            )
+            raise ValueError(f"{flags} cannot go with --init-from, which brings its network")
         config = _weights(recipe.init_from).config
-        config = dataclasses.replace(
-            config, temperature=Config.temperature, threshold=Config.threshold
-        )
+        fitted = {"temperature": Config.temperature, "threshold": Config.threshold}
+        config = dataclasses.replace(config, **fitted)
+    else:
+        config = dataclasses.replace(config, **_given(Config, args))
     names = data.class_names(recipe.dataset)
     if names != data.DIGITS:
         if asked := [_flag(name) for name in DRAWN if getattr(args, name)]:
