@@ -6,8 +6,8 @@ from mnist_cnn import data
 from mnist_cnn.evaluate import (
     calibration_error,
     evaluate,
-    fit_temperature,
     evidence,
+    fit_temperature,
     fit_threshold,
     wilson,
 )
