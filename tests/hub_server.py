@@ -453,7 +453,11 @@ class Api:
         about = {"id": repo.name, "author": repo.name.split("/")[0], "sha": commit["id"]}
         about |= {"private": repo.private, "gated": repo.settings["gated"], "disabled": False}
         about |= {"lastModified": commit["date"], "tags": [], "downloads": 0, "likes": 0}
-        return json_reply(about | {"siblings": [{"rfilename": path} for path in commit["files"]]})
+        siblings = [
+            {"rfilename": path} | (sizes_of(path, entry) if "blobs" in call.query else {})
+            for path, entry in commit["files"].items()
+        ]
+        return json_reply(about | {"siblings": siblings})
 
     # Revisions
 
@@ -617,6 +621,13 @@ def tree_item(path: str, entry: Entry) -> dict[str, Any]:
         lfs = {"oid": entry["sha256"], "sha256": entry["sha256"], "size": entry["size"]}
         item["lfs"] = lfs | {"pointerSize": pointer_size}
     return item
+
+
+def sizes_of(path: str, entry: Entry) -> dict[str, Any]:
+    """What `?blobs=true` adds to a file of `info`."""
+    item = tree_item(path, entry)
+    lfs = {"lfs": item["lfs"]} if entry["lfs"] else {}
+    return {"size": item["size"], "blobId": item["oid"]} | lfs
 
 
 def tree_items(files: dict[str, Entry]) -> Iterator[dict[str, Any]]:
