@@ -31,10 +31,10 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from mnist_cnn import card, data, hub, plots, strokes
+from mnist_cnn import card, data, plots, publish, strokes
 from mnist_cnn.augment import Augmentation, Augmenter
 from mnist_cnn.damage import damage
-from mnist_cnn.evaluate import evaluate, fit_temperature, fit_threshold, raw_logits
+from mnist_cnn.evaluate import evaluate, fit_temperature, fit_threshold, mistakes, raw_logits
 from mnist_cnn.model import FLAGSHIP, PRESETS, Config, MnistCNN
 from mnist_cnn.nondigits import nondigit_frames
 from mnist_cnn.reink import reink_frames
@@ -430,6 +430,9 @@ def train(
         model = MnistCNN.from_pretrained(out / "checkpoints" / "best").to(device)
     if len(val_frames):
         calibrate(model, run, val_frames, val_labels)
+    # The test set is opened here, once, after the last decision.
+    test_frames, test_labels = data.load(run.recipe.dataset, data_dir, train=False)
+    wrong = mistakes(model, test_frames, test_labels)
     model.report = {
         **dataclasses.asdict(run),
         "config": dataclasses.asdict(model.config),
@@ -448,10 +451,12 @@ def train(
         "finished": time.strftime("%Y-%m-%d"),
         "history": training.history,
         "validation": _evaluated(model, val_frames, val_labels),
-        # The test set is opened here, once, after the last decision.
-        "test": _evaluated(model, *data.load(run.recipe.dataset, data_dir, train=False)),
+        "test": _evaluated(model, test_frames, test_labels),
+        "mistakes": [dataclasses.asdict(mistake) for mistake in wrong],
     }
     write_run(model, out, dataset.augmenter)
+    if wrong:
+        plots.mistakes(test_frames.numpy(), wrong, out / "mistakes.png")
     return model
 
 
@@ -485,8 +490,7 @@ def write_run(model: MnistCNN, out: Path, augmenter: Augmenter) -> None:
     model.save_pretrained(out)
     augmenter.save(out / "augmentation.json")
     plots.curves(model.report["history"], out / "curves.png")
-    template = Path(__file__).with_name("model_card.md").read_text(encoding="utf-8")
-    (out / "README.md").write_text(card.render(template, model.report), encoding="utf-8")
+    (out / "README.md").write_text(card.render(model.report), encoding="utf-8")
 
 
 def command(run: Run) -> str:
@@ -650,6 +654,8 @@ def _resumed(folder: Path, args: argparse.Namespace) -> tuple[Run, dict[str, Any
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
+        if args.push_to_hub:
+            publish.check_login(args.push_to_hub)
         return _main(args)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"train.py: {error}", file=sys.stderr)
@@ -680,8 +686,19 @@ def _main(args: argparse.Namespace) -> int:
         f"test accuracy {test['accuracy']:.2%} ({test['errors']} errors in {test['n']:,}) → {out}"
     )
     if args.push_to_hub:
-        print(f"published: {hub.push(out, args.push_to_hub)}")
+        push(out, args.push_to_hub)
     return 0
+
+
+def push(out: Path, repo_id: str) -> None:
+    """Publish a finished run; if that fails, the run is whole and can be pushed by itself."""
+    try:
+        done = publish.push(out, repo_id)
+    except (ValueError, OSError) as error:
+        again = f"python -m mnist_cnn push {shlex.quote(str(out))} {repo_id}"
+        raise type(error)(f"{error}\nThe run is complete. To push it: {again}") from error
+    print(done)
+    print(f"published: {done.url}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn import data, hub
+from mnist_cnn import data, publish
 from mnist_cnn.evaluate import evaluate
 from mnist_cnn.model import MnistCNN, load_model
 from mnist_cnn.pictures import evaluate_pictures
@@ -39,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("folder", metavar="RUN")
     command.add_argument("repo_id", metavar="USER/NAME")
     command.add_argument("--private", action="store_true", help="if the repo is made now")
+    command.add_argument("--revision", metavar="BRANCH", help="made from main if needed")
+    command.add_argument("--create-pr", action="store_true", help="open a pull request instead")
+    command.add_argument("--tag", help="a name for the commit, such as v1")
+    command.add_argument("--dry-run", action="store_true", help="only list what would change")
+    command.add_argument("--force", action="store_true", help="also weights that are worse")
     command.set_defaults(run=_push)
     return result
 
@@ -119,5 +124,19 @@ def _evaluate_pictures(args: argparse.Namespace, model: MnistCNN) -> int:
 
 def _push(args: argparse.Namespace) -> int:
     load_model(args.folder)  # refuses to publish what nobody could load
-    print(hub.push(args.folder, args.repo_id, private=args.private))
+    done = publish.push(
+        args.folder,
+        args.repo_id,
+        private=args.private,
+        revision=args.revision,
+        create_pr=args.create_pr,
+        tag=args.tag,
+        dry_run=args.dry_run,
+        force=args.force,
+    )
+    print(done)
+    if args.dry_run:
+        print("nothing was sent (--dry-run)")
+    else:
+        print(f"published: {done.url}" if done.url else "nothing changed: no commit")
     return 0

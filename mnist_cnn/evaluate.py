@@ -22,6 +22,7 @@ class Evaluation:
     n: int
     interval: tuple[float, float]  # Wilson 95 % interval of the accuracy
     per_class: dict[str, float]  # accuracy on the frames of each class
+    per_class_n: dict[str, int]  # how many frames each class has
     ece: float  # expected calibration error, 15 bins (Guo et al. 2017, arXiv 1706.04599)
     loss: float  # mean cross-entropy
     seconds: float
@@ -38,20 +39,44 @@ def evaluate(
     logits = raw_logits(model, frames, batch_size) / model.config.temperature
     confidence, answer = logits.softmax(1).max(1)
     correct = answer == labels
+    per_class = {
+        name: (int(correct[labels == index].sum()), n)
+        for index, name in enumerate(model.config.class_names)
+        if (n := int((labels == index).sum()))
+    }
     return Evaluation(
         accuracy=correct.float().mean().item(),
         errors=int((~correct).sum()),
         n=len(labels),
         interval=wilson(int(correct.sum()), len(labels)),
-        per_class={
-            name: correct[labels == index].float().mean().item()
-            for index, name in enumerate(model.config.class_names)
-            if (labels == index).any()
-        },
+        per_class={name: right / n for name, (right, n) in per_class.items()},
+        per_class_n={name: n for name, (_, n) in per_class.items()},
         ece=calibration_error(confidence, correct),
         loss=F.cross_entropy(logits, labels).item(),
         seconds=time.perf_counter() - start,
     )
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A frame that is read wrong."""
+
+    index: int  # of the frame
+    label: str
+    answer: str
+    confidence: float  # in the answer, in [0, 1]
+
+
+def mistakes(model: nn.Module, frames: Tensor, labels: Tensor, most: int = 40) -> list[Mistake]:
+    """The frames that are read wrong, surest first; the arguments are those of `evaluate`."""
+    probs = (raw_logits(model, frames) / model.config.temperature).softmax(1)
+    confidence, answer = probs.max(1)
+    wrong = (answer != labels).nonzero().flatten().tolist()
+    names = model.config.class_names
+    return [
+        Mistake(i, names[labels[i]], names[answer[i]], confidence[i].item())
+        for i in sorted(wrong, key=lambda i: -confidence[i].item())[:most]
+    ]
 
 
 @torch.inference_mode()

@@ -267,6 +267,8 @@ def explained(repo_id: str, revision: str | None = None, kind: str = "model") ->
     """Turns the client's exceptions into ours, which say what to do."""
     try:
         yield
+    except RuntimeError as error:  # how the client reports an upload that failed
+        raise _explained(error.__cause__ or error, repo_id, revision, kind) from error
     except (httpx2.HTTPError, OSError) as error:
         raise _explained(error, repo_id, revision, kind) from error
 
@@ -305,7 +307,7 @@ def _explained(error: Exception, repo_id: str, revision: str | None, kind: str) 
         return ValueError(f"the Hub refuses {repo_id}: {error}")
     if status is not None:
         return ConnectionError(f"the Hub is out of order (status {status}): try again later")
-    if isinstance(error, httpx2.HTTPError | ConnectionError | TimeoutError):
+    if isinstance(error, httpx2.HTTPError | ConnectionError | TimeoutError | RuntimeError):
         return ConnectionError(
             f"the connection to the Hub broke ({type(error).__name__}): check the network and "
             "repeat the command"

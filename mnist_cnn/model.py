@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mnist_cnn import hub
+from mnist_cnn import hub, publish
 from mnist_cnn.explain import explain
 from mnist_cnn.predict import Prediction, predict
 from mnist_cnn.read import Reading, read
@@ -410,11 +410,14 @@ class MnistCNN(
                 file.chmod(0o644)  # safetensors writes for the owner's eyes only
                 file.replace(folder / file.name)
 
-    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-        """Save to a temporary folder and publish it in one commit; returns the commit's address."""
+    def push_to_hub(self, repo_id: str, **how: Any) -> str:
+        """Publish in one commit with a card; returns the commit's address, "" if nothing changed.
+
+        `how` and what is raised are those of `mnist_cnn.publish.push`.
+        """
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            return hub.push(folder, repo_id, private=private, token=token)
+            return publish.push(folder, repo_id, **how).url or ""
 
 
 _SAFETENSORS_DTYPES = {torch.float32: "F32", torch.int64: "I64"}

@@ -1,12 +1,17 @@
 """Pictures of a training run."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")  # draws files, opens no window
 
+import numpy as np
 from matplotlib import pyplot as plt
+
+from mnist_cnn.evaluate import Mistake
 
 
 def curves(history: list[dict[str, float]], file: Path) -> None:
@@ -26,5 +31,19 @@ def curves(history: list[dict[str, float]], file: Path) -> None:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
+
+
+def mistakes(frames: np.ndarray, wrong: Sequence[Mistake], file: Path) -> None:
+    """The wrongly read of `(N, 28, 28)` frames in rows of ten, with what was read, as a PNG."""
+    rows = math.ceil(len(wrong) / 10)
+    figure, axes = plt.subplots(rows, 10, figsize=(10, 1.25 * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, mistake in zip(axes.flat, wrong, strict=False):
+        axis.imshow(frames[mistake.index], cmap="gray_r", vmin=0, vmax=255)
+        axis.set_title(f"{mistake.label} as {mistake.answer}", fontsize=9)
+    figure.tight_layout()
     figure.savefig(file, dpi=110)
     plt.close(figure)

@@ -15,6 +15,7 @@ from huggingface_hub import constants, file_download
 from huggingface_hub.utils import _http, disable_progress_bars
 from PIL import Image
 
+import train
 from mnist_cnn import MnistCNN, data, load_model
 
 DATA_DIR = Path(os.environ.get("MNIST_DATA_DIR", "data"))
@@ -69,3 +70,12 @@ def hub(tmp_path, monkeypatch):
         monkeypatch.setattr(file_download, "time", clock)
         disable_progress_bars()
         yield server
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Path:
+    """The folder of a real, small run of train.py; tests copy it before they change it."""
+    out = tmp_path_factory.mktemp("runs") / "notebook-seed0"
+    flags = ["--dataset", "synthetic", "--epochs", "1", "--val-size", "200", "--workers", "0"]
+    assert train.main(["--recipe", "notebook", *flags, "--out", str(out)]) == 0
+    return out

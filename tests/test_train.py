@@ -58,6 +58,7 @@ def test_a_run_leaves_what_it_should(run):
         "checkpoints",
         "config.json",
         "curves.png",
+        "mistakes.png",
         "model.safetensors",
         "report.json",
     }
