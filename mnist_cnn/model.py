@@ -338,6 +338,11 @@ class MnistCNN(
             local_files_only=local_files_only,
             force_download=force_download,
         )
+        return cls._load(folder, where)
+
+    @classmethod
+    def _load(cls, folder: Path, where: str) -> Self:
+        """From a folder that `hub.fetch` has looked at."""
         model = cls(_read_config(folder / "config.json", where))
         model._load_weights(folder / "model.safetensors", where)
         if (folder / "report.json").exists():
@@ -451,6 +456,4 @@ def load_model(source: str | Path | None = None, revision: str | None = None) ->
     """
     if source is not None:
         return MnistCNN.from_pretrained(source, revision=revision)
-    model = MnistCNN.from_pretrained(BUNDLED)
-    model.source = "bundled with mnist_cnn"
-    return model
+    return MnistCNN._load(BUNDLED, "bundled with mnist_cnn")
