@@ -207,7 +207,8 @@ def split(run: Run, data_dir: str | Path) -> tuple[Tensor, Tensor, Tensor, Tenso
     frames, labels = data.load(run.recipe.dataset, data_dir, train=True)
     if run.recipe.val_size >= len(frames):
         raise ValueError(
-            f"val_size {run.recipe.val_size} leaves none of {len(frames)} frames to train on"
+            f"val_size {run.recipe.val_size} leaves none of {len(frames)} frames to train on; "
+            "pass a smaller --val-size"
         )
     order = torch.from_numpy(np.random.default_rng(run.seed).permutation(len(frames)))
     held_out, kept = order[: run.recipe.val_size], order[run.recipe.val_size :]
