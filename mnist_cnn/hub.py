@@ -35,6 +35,7 @@ WEIGHTS = {"config.json": 1_000_000, "model.safetensors": 210_000_000, "report.j
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _REPO_ID = re.compile(rf"({_NAME}/{_NAME})(?:@([^\s@]+))?")
+_ADDRESS = re.compile(rf"(https?://[^/]+/)?(datasets|spaces)?/?({_NAME}/{_NAME})")
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,14 @@ def split_repo_id(source: str | os.PathLike) -> tuple[str, str | None]:
     match = _REPO_ID.fullmatch(source) if isinstance(source, str) else None
     if match:
         return match[1], match[2]
+    address = _ADDRESS.match(str(source))
+    if address and address[2]:
+        kind = address[2].removesuffix("s")
+        raise ValueError(
+            f"{str(source)!r} is the address of a {kind}; a model's repo is needed here"
+        )
+    if address and address[1]:
+        raise ValueError(f"{str(source)!r} is an address: pass the repo alone, {address[3]}")
     if Path(source).is_file():
         raise ValueError(f"{str(source)!r} is a file: pass the folder that it lies in")
     raise ValueError(
@@ -289,6 +298,10 @@ def _explained(error: Exception, repo_id: str, revision: str | None, kind: str) 
         )
     if isinstance(error, RepositoryNotFoundError) or status == 401:
         return ValueError(_not_found(repo_id, kind))
+    if status == 403 and error.response.request.method in ("GET", "HEAD"):
+        return ValueError(
+            f"the token may not read {repo_id}: log in (`hf auth login`) with another"
+        )
     if status == 403:
         return ValueError(
             f"the token may not write to {repo_id}: log in (`hf auth login`) with a token that has "

@@ -282,7 +282,7 @@ def _check_tag(tag: str | None, repo_id: str, there: _There, moves: bool) -> Non
 
 def _test_set(report: Mapping[str, Any]) -> str:
     dataset = report.get("recipe", {}).get("dataset", "an unknown data set")
-    return f"{report['test']['n']:,} images of {dataset}"
+    return f"{report['test']['n']:,} {dataset} test images"
 
 
 def _message(report: Mapping[str, Any], before: Mapping[str, Any] | None) -> tuple[str, str]:

@@ -345,7 +345,7 @@ class Api:
     def answer(self, method: str, call: Call) -> Reply:
         for wanted, pattern, endpoint in ROUTES:
             match = re.fullmatch(pattern, call.path)
-            if match and method in wanted.split("|"):
+            if match and wanted == method.replace("HEAD", "GET"):
                 found = {key: unquote(text) for key, text in match.groupdict().items() if text}
                 call = Call(**vars(call) | found)
                 if "signature" not in call.query:
@@ -592,6 +592,15 @@ class Api:
             items = [item for item in items if item["path"].count("/") == depth]
         return json_reply(items)
 
+    def paths_info(self, call: Call) -> Reply:
+        """The entries of `tree` for the paths that a form or JSON names."""
+        if call.headers.get("content-type", "").startswith("application/json"):
+            paths = call.json()["paths"]
+        else:
+            paths = [value for key, value in parse_qsl(call.body.decode()) if key == "paths"]
+        items = tree_items(self.visible(call).entries(call.revision))
+        return json_reply([item for item in items if item["path"] in paths])
+
     def resolve(self, call: Call) -> Reply:
         """A file, or for one in LFS the way to the storage: another host, as far as clients see."""
         signed = "signature" in call.query
@@ -651,8 +660,9 @@ ROUTES: list[tuple[str, str, Callable[[Api, Call], Reply]]] = [
     ("GET", _API + r"/revision" + _REVISION, Api.info),
     ("GET", _API + r"/refs", Api.list_refs),
     ("GET", _API + r"/commits" + _REVISION, Api.list_commits),
-    ("GET", _API + r"/tree" + _REVISION, Api.tree),
+    ("GET", _API + r"/tree" + _REVISION + "/?", Api.tree),
     ("GET", _API + r"/tree" + _REVISION + _FILE, Api.tree),
+    ("POST", _API + r"/paths-info" + _REVISION, Api.paths_info),
     ("POST", _API + r"/branch" + _REVISION, Api.create_branch),
     ("DELETE", _API + r"/branch" + _REVISION, Api.delete_branch),
     ("POST", _API + r"/tag" + _REVISION, Api.create_tag),
@@ -661,7 +671,7 @@ ROUTES: list[tuple[str, str, Callable[[Api, Call], Reply]]] = [
     ("POST", _LFS + r"/batch", Api.lfs_batch),
     ("POST", _LFS + r"/verify", Api.lfs_verify),
     ("PUT", _LFS + _FILE, Api.lfs_upload),
-    ("GET|HEAD", _FILES + r"/resolve" + _REVISION + _FILE, Api.resolve),
+    ("GET", _FILES + r"/resolve" + _REVISION + _FILE, Api.resolve),
 ]
 
 

@@ -17,6 +17,7 @@ from hub_server import Fault, HubServer
 from huggingface_hub import HfApi, constants
 
 from mnist_cnn import PRESETS, MnistCNN, hub, load_model
+from mnist_cnn.cli import main
 
 ROOT = Path(__file__).parent.parent
 REPO = "user/digits"
@@ -312,19 +313,31 @@ def test_a_disk_that_takes_no_more_is_named_and_loses_nothing(hub, run, commit, 
 # What may not be read, or is not ours -------------------------------------------------------------
 
 
-def test_what_is_not_there_is_named(hub, commit, tmp_path):
+def test_what_is_not_there_is_named(hub, commit, tmp_path, capsys):
     cases = {
         "user/nothing": "'user/nothing' is neither a folder here nor a model on the Hub",
         f"{REPO}@v9": f"{REPO} has no branch, tag or commit 'v9'",
         "./runs/x": "'./runs/x' is not a folder here, and not a Hub repo id either",
         "user/../x": "is not a folder here, and not a Hub repo id",
         "a b/c": "is not a folder here, and not a Hub repo id",
+        "user/digits@": "is not a folder here, and not a Hub repo id",
+        "datasets/user/x": "is the address of a dataset; a model's repo is needed here",
+        "https://huggingface.co/spaces/user/x": "is the address of a space; a model's repo",
+        "https://huggingface.co/user/x/tree/main": "pass the repo alone, user/x",
         str(tmp_path): "is not a model of mnist_cnn: it has no config.json and no model.safet",
     }
     for source, message in cases.items():
         with pytest.raises(ValueError, match=r".") as caught:
             load_model(source)
         assert message in str(caught.value)
+        assert main(["predict", "--model", source, "x.png"]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_a_token_that_may_not_read(hub, commit):
+    hub.faults.append(Fault("GET", "/api/models", status=403))
+    with pytest.raises(ValueError, match="the token may not read user/digits"):
+        load_model(REPO)
 
 
 def test_a_file_instead_of_its_folder(run):

@@ -55,7 +55,7 @@ def commits(hub: HubServer, revision: str = "main") -> list[str]:
 def test_a_first_push_and_back(hub, run, capsys):
     scored(run, 30)
     assert push(run, REPO) == 0
-    title = "notebook: 97.00% accuracy on 1,000 images of synthetic"
+    title = "notebook: 97.00% accuracy on 1,000 synthetic test images"
     assert commits(hub) == [title, "initial commit"]
     files = hub.repo(REPO).files()
     assert files.keys() - {".gitattributes"} == {
@@ -75,7 +75,7 @@ def test_the_next_push_says_before_and_after(hub, run):
     push(scored(run, 30), REPO)
     assert push(scored(run, 20), REPO) == 0
     last = hub.repo(REPO).commit_record()
-    assert last["title"] == "notebook: 97.00% → 98.00% accuracy on 1,000 images of synthetic"
+    assert last["title"] == "notebook: 97.00% → 98.00% accuracy on 1,000 synthetic test images"
     assert "| errors | 30 | 20 |" in last["message"]
     assert "Made by `python train.py --recipe notebook" in last["message"]
     assert len(commits(hub)) == 3
@@ -146,7 +146,7 @@ def test_weights_that_cannot_be_compared_are_refused(hub, run, capsys, how):
     if how == "another test set":
         recipe = load_model(run).report["recipe"] | {"dataset": "mnist"}
         scored(run, 0, recipe=recipe)
-        message = "tested on 1,000 images of synthetic, these on 1,000 images of mnist"
+        message = "tested on 1,000 synthetic test images, these on 1,000 mnist test images"
     elif how == "no report":
         (run / "report.json").unlink()
         message = "the new ones have no report"
