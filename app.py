@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from mnist_cnn import MnistCNN, Prediction, Reading
+from mnist_cnn.corrections import Corrections
 from mnist_cnn.ink import open_picture, picture_size
 from mnist_cnn.live import Weights
 from mnist_cnn.sketchpad import png, sketchpad
@@ -60,11 +61,13 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("mnist_cnn").setLevel(logging.INFO)
     try:
         weights = Weights.of(args.model)
+        names = weights.model.config.class_names
+        corrections = Corrections(args.corrections, names) if args.corrections else None
     except (ValueError, OSError) as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 1
     try:
-        build(weights).launch(
+        build(weights, corrections).launch(
             server_name=args.host,
             server_port=args.port,
             css=CSS,
@@ -90,6 +93,11 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("MNIST_CNN_MODEL"),
         help="folder, or Hub repo USER/NAME[@REVISION] (default: $MNIST_CNN_MODEL, else bundled)",
     )
+    result.add_argument(
+        "--corrections",
+        metavar="DIR|USER/DATASET",
+        help="let people say what a digit was, and keep that to train on (default: off)",
+    )
     result.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME)")
     result.add_argument(
         "--port",
@@ -100,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def build(weights: Weights) -> gr.Blocks:
+def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks:
     """The page; the functions inside are its handlers. Each takes the model of its moment."""
 
     def read_drawing(drawing: str | None) -> str:
@@ -144,6 +152,7 @@ def build(weights: Weights) -> gr.Blocks:
                 drawing = sketchpad()
             with gr.Column():
                 answer = gr.HTML(read_drawing(None), apply_default_css=False)
+                ask_what_it_was(weights, corrections, drawing, png)
         with gr.Tab("Upload"), gr.Row():
             with gr.Column():
                 upload = picture(
@@ -151,6 +160,7 @@ def build(weights: Weights) -> gr.Blocks:
                 )
             with gr.Column():
                 upload_answer = gr.HTML(read_upload(None), apply_default_css=False)
+                ask_what_it_was(weights, corrections, upload, lambda path: path)
         about = gr.Markdown(weights_text(weights), elem_id="weights")
 
         live = {"show_progress": "hidden", "api_visibility": "private"}
@@ -165,6 +175,38 @@ def build(weights: Weights) -> gr.Blocks:
         result = gr.JSON(visible=False, label="digit, confidence, probs, reason")
         gr.Button(visible=False).click(predict, image, result, api_name="predict")
     return page
+
+
+def ask_what_it_was(
+    weights: Weights,
+    corrections: Corrections | None,
+    source: gr.components.Component,
+    picture_of: Callable[[str | None], bytes | str | None],
+) -> None:
+    """Buttons to say what the picture of `source` really was; none if corrections are off."""
+    if not corrections:
+        return
+
+    def keep(value: str | None, right: str) -> tuple[None, str]:
+        try:
+            picture = picture_of(value)
+            if picture is None:
+                return None, "There is no picture yet."
+            corrections.keep(weights.model, picture, right)
+            return None, f"Thank you: kept as “{right}”."
+        except ValueError as error:
+            return None, f"Not kept: {without_folder(error)}"
+        except OSError as error:
+            print(f"app.py: a correction was not kept: {error}", file=sys.stderr)
+            return None, "Not kept: it could not be written. Please tell whoever runs this page."
+
+    with gr.Accordion("Read wrong? Say what it was", open=False):
+        gr.Markdown(corrections.consent)
+        right = gr.Radio(weights.model.config.class_names, label="It was", elem_classes="right")
+        thanks = gr.Markdown(elem_classes="thanks")
+        right.input(
+            keep, [source, right], [right, thanks], show_progress="hidden", api_visibility="private"
+        )
 
 
 def picture(label: str, sources: list[str], visible: bool = True) -> gr.Image:
