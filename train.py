@@ -1,185 +1,97 @@
-"""Train a digit reader: `python train.py [--recipe NAME] [--data-dir DIR] [--out DIR]`.
+"""Train a network: `python train.py [--recipe NAME] [--dataset NAME] [--data-dir DIR] [--out DIR]`.
 
-A run folder holds what a Hub repo holds (config.json, model.safetensors, report.json,
-augmentation.json, README.md), the training curves, and checkpoints/ to resume from.
+Several processes or GPUs: `accelerate launch train.py …`. A run folder holds what a Hub repo holds
+(config.json, model.safetensors, report.json, augmentation.json, README.md, pictures and
+report.html), and checkpoints/ to resume from.
 """
 
 import argparse
 import dataclasses
 import inspect
+import io
 import math
 import os
-import platform
+import pickle
 import re
 import shlex
-import subprocess
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import LoggerType, broadcast_object_list
+from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from mnist_cnn import card, data, plots, publish, strokes
+from mnist_cnn import data, publish, run_folder, strokes
 from mnist_cnn.augment import Augmentation, Augmenter
 from mnist_cnn.damage import damage
-from mnist_cnn.evaluate import evaluate, fit_temperature, fit_threshold, mistakes, raw_logits
-from mnist_cnn.model import FLAGSHIP, PRESETS, Config, MnistCNN
+from mnist_cnn.evaluate import (
+    Evaluation,
+    errors_outside_doubtful,
+    evaluate,
+    fit_temperature,
+    fit_threshold,
+    raw_logits,
+)
+from mnist_cnn.model import Config, MnistCNN, load_model
 from mnist_cnn.nondigits import nondigit_frames
+from mnist_cnn.provenance import git_commit, machine, versions
+from mnist_cnn.recipes import RECIPES, Recipe, Run
 from mnist_cnn.reink import reink_frames
+from mnist_cnn.rows import candidate_frames
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train, apart from the network and the augmentation."""
-
-    dataset: str = "mnist"  # one of mnist, synthetic (drawn by the program, needs no files)
-    drawn_digits: int = 0  # pen-stroke digits, drawn by the program, added to the training frames
-    reinked_digits: int = 0  # training digits drawn again from their skeletons, added too
-    nondigits: int = 0  # letters, shapes, scribbles and pieces, drawn by the program, added too
-    nondigit_weight: float = 0.5  # of their loss, beside the digits'
-    refused: float = 0.005  # share of the validation digits that may be refused as no digit
-    val_size: int = 5000  # training frames held out to watch the run; 0 trains on all of them
-    epochs: int = 20  # passes over the training frames
-    batch_size: int = 256  # frames in a step
-    optimizer: str = "adamw"  # one of adamw, adam, sgd
-    lr: float = 3e-3  # highest learning rate
-    weight_decay: float = 0.02  # on convolution and fully connected weights only
-    schedule: str = "onecycle"  # one of onecycle (Smith and Topin 2018), constant
-    label_smoothing: float = 0.05  # in [0, 1)
-    grad_clip: float = 1.0  # largest gradient norm; 0 is off
-    ema: float = 0.999  # decay of the averaged weights, which are the result; 0 is off
-    patience: int = 0  # stop after so many epochs without a better validation accuracy; 0 is off
-    warmup: float = 0.15  # share of the steps before the highest learning rate
-
-    def __post_init__(self) -> None:
-        choices = {"dataset": data.DATASETS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(allowed)}"
-                )
-        for name in ("epochs", "batch_size", "lr"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
-        at_least_0 = (
-            "drawn_digits",
-            "reinked_digits",
-            "nondigits",
-            "nondigit_weight",
-            "val_size",
-            "weight_decay",
-        )
-        for name in (*at_least_0, "grad_clip", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("label_smoothing", "ema", "warmup", "refused"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        if self.patience and not self.val_size:
-            raise ValueError(
-                "patience needs a validation split: set val_size as well, or patience 0"
-            )
-
-
+SAVE_SECONDS = 30  # between checkpoints within an epoch: what a killed run loses at most
 WORN = 0.3  # share of the drawn ink that is damaged; more would teach what nobody can read
 NOT_A_DIGIT = -1  # the label of a frame that no class fits
 VALIDATION_SEED = 1_000_003  # apart from the seeds that people pass, so drawings do not repeat
 
-OPTIMIZERS = {
-    "adamw": lambda groups, lr: torch.optim.AdamW(groups, lr, betas=(0.9, 0.99)),
-    "adam": lambda groups, lr: torch.optim.Adam(groups, lr),
-    "sgd": lambda groups, lr: torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True),
-}
-SCHEDULES = ("onecycle", "constant")
-
-NO_AUGMENTATION = Augmentation(
-    p_affine=0, p_elastic=0, p_grid=0, p_brightness=0, p_stroke=0, p_erase=0
-)
-_PLAIN = Recipe(
-    optimizer="adam",
-    schedule="constant",
-    weight_decay=0,
-    label_smoothing=0,
-    grad_clip=0,
-    ema=0,
-)
-
-# A recipe, the network that it trains, and the augmentation that it uses.
-RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
-    "flagship": (
-        Recipe(epochs=16, drawn_digits=12_000, reinked_digits=8_000, nondigits=16_000),
-        FLAGSHIP,
-        Augmentation(),
-    ),
-    "wide-5x5": (
-        dataclasses.replace(_PLAIN, lr=3e-4, batch_size=64),
-        PRESETS["wide-5x5"],
-        NO_AUGMENTATION,
-    ),
-    "deep-dropout": (
-        dataclasses.replace(
-            _PLAIN, optimizer="adamw", lr=0.01, weight_decay=0.01, schedule="onecycle",
-            epochs=30, batch_size=64, grad_clip=1.0, warmup=0.3,
-        ),
-        PRESETS["deep-dropout"],
-        Augmentation(p_affine=1, shift=0, scale=0, shear=0, p_stroke=0, p_erase=0),
-    ),
-    "notebook": (
-        dataclasses.replace(_PLAIN, lr=1e-3, epochs=5, batch_size=64),
-        PRESETS["notebook"],
-        NO_AUGMENTATION,
-    ),
-    "compact": (
-        dataclasses.replace(_PLAIN, lr=1e-3, epochs=10, batch_size=100),
-        PRESETS["compact"],
-        NO_AUGMENTATION,
-    ),
-    "sgd": (
-        dataclasses.replace(_PLAIN, optimizer="sgd", lr=0.01, epochs=10, batch_size=64),
-        PRESETS["sgd"],
-        NO_AUGMENTATION,
-    ),
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
-class Run:
-    """Everything that decides the result of a run; kept in its report and its checkpoint."""
+class Engine:
+    """What computes a run; its result depends on it only by rounding."""
 
-    name: str
-    seed: int
-    recipe: Recipe
-    config: Config
-    augmentation: Augmentation
+    accelerator: Accelerator  # device and processes
+    amp: torch.dtype | None  # of mixed precision; None for full precision
+    workers: int  # processes that augment, for each process that trains
 
 
 class Batches(Dataset):
     """Augmented batches, each a pure function of (seed, epoch, step).
 
     So a resumed run sees what an uninterrupted one saw, epochs differ, and data-loader workers
-    cannot repeat each other.
+    cannot repeat each other. Of several training processes each makes whole batches and takes its
+    share, so their number does not change what is trained on.
     """
 
-    def __init__(self, frames: Tensor, labels: Tensor, batch_size: int, run: Run) -> None:
-        if batch_size > len(frames):
+    def __init__(
+        self,
+        frames: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        run: Run,
+        share: tuple[int, int] = (0, 1),  # (which process, of how many)
+    ) -> None:
+        if batch_size % share[1]:
             raise ValueError(
-                f"batch_size {batch_size} is larger than the {len(frames)} training frames; "
-                "pass a smaller --batch-size"
+                f"batch_size {batch_size} cannot be shared by {share[1]} processes: "
+                f"pass a multiple of {share[1]}"
             )
         self.frames, self.labels = frames.numpy(), labels
-        self.batch_size, self.seed = batch_size, run.seed
+        self.batch_size, self.seed, self.share = batch_size, run.seed, share
         self.augmenter = Augmenter(run.augmentation)
         self.steps = len(frames) // batch_size
 
@@ -188,10 +100,13 @@ class Batches(Dataset):
         order = _permutation(len(self.frames), self.seed, epoch)
         rows = order[step * self.batch_size : (step + 1) * self.batch_size]
         frames = self.augmenter(self.frames[rows], (self.seed, epoch, step))
-        return torch.from_numpy(frames), self.labels[rows]
+        process, processes = self.share
+        return torch.from_numpy(frames[process::processes]), self.labels[rows[process::processes]]
 
-    def keys(self, first_epoch: int, epochs: int) -> Iterator[tuple[int, int]]:
-        return ((epoch, step) for epoch in range(first_epoch, epochs) for step in range(self.steps))
+    def keys(self, epochs: int, start: tuple[int, int] = (0, 0)) -> list[tuple[int, int]]:
+        """All (epoch, step) from `start` on."""
+        keys = [(epoch, step) for epoch in range(start[0], epochs) for step in range(self.steps)]
+        return keys[start[1] :]
 
 
 @lru_cache(maxsize=2)
@@ -199,16 +114,22 @@ def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(n)
 
 
-def split(run: Run, data_dir: str | Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def split(run: Run, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Training and validation frames and labels, both cut from the training set.
 
     What the program draws is added to the training frames; non-digits have the label -1.
     """
-    frames, labels = data.load(run.recipe.dataset, data_dir, train=True)
     if run.recipe.val_size >= len(frames):
         raise ValueError(
             f"val_size {run.recipe.val_size} leaves none of {len(frames)} frames to train on; "
             "pass a smaller --val-size"
+        )
+    kept_frames = len(frames) - run.recipe.val_size
+    total = kept_frames + sum(getattr(run.recipe, name) for name in DRAWN)
+    if run.recipe.batch_size > total:  # before drawing, which takes a while
+        raise ValueError(
+            f"batch_size {run.recipe.batch_size} is larger than the {total} training frames; "
+            "pass a smaller --batch-size"
         )
     order = torch.from_numpy(np.random.default_rng(run.seed).permutation(len(frames)))
     held_out, kept = order[: run.recipe.val_size], order[run.recipe.val_size :]
@@ -222,15 +143,16 @@ def split(run: Run, data_dir: str | Path) -> tuple[Tensor, Tensor, Tensor, Tenso
 
 
 def extra(run: Run, frames: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the program adds to the training frames: drawn and re-inked digits, and non-digits."""
+    """What the program adds to the training frames: digits and non-digits that it makes."""
     recipe, seed = run.recipe, run.seed
     drawn, drawn_labels = strokes.draw_frames(recipe.drawn_digits, seed, change=worn)
     rows = np.random.default_rng(seed).integers(0, len(frames), recipe.reinked_digits)
     reinked = reink_frames(frames[rows], seed, change=worn)
     others = nondigit_frames(recipe.nondigits, seed, (frames, labels), change=worn)
+    cut, cut_labels = candidate_frames(recipe.candidates, seed, (frames, labels), worn)
     return (
-        np.concatenate([drawn, reinked, others]),
-        np.concatenate([drawn_labels, labels[rows], np.full(len(others), NOT_A_DIGIT)]),
+        np.concatenate([drawn, reinked, others, cut]),
+        np.concatenate([drawn_labels, labels[rows], np.full(len(others), NOT_A_DIGIT), cut_labels]),
     )
 
 
@@ -254,27 +176,21 @@ def calibrate(model: MnistCNN, run: Run, frames: Tensor, labels: Tensor) -> None
 
 
 class Training:
-    """The state of a run: what a checkpoint keeps, and how one epoch changes it."""
+    """The state of a run: what a checkpoint keeps, and how one step changes it."""
 
-    def __init__(self, run: Run, steps: int, device: torch.device, amp: torch.dtype | None) -> None:
+    def __init__(self, run: Run, steps: int, engine: Engine) -> None:
         torch.manual_seed(run.seed)
-        recipe = run.recipe
-        self.run, self.steps, self.device, self.amp = run, steps, device, amp
+        self.run, self.steps, self.engine = run, steps, engine
+        self.accelerator, device = engine.accelerator, engine.accelerator.device
         self.model = MnistCNN(run.config).to(device)
+        self.network = self.accelerator.prepare_model(self.model)  # averages gradients, if need be
         self.averaged = AveragedModel(self.model, avg_fn=self._average, use_buffers=True)
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
-        self.optimizer = OPTIMIZERS[recipe.optimizer](
-            [
-                {"params": decayed, "weight_decay": recipe.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            recipe.lr,
-        )
-        self.schedule = self._schedule()
+        self.optimizer = _optimizer(run.recipe, self.model)
+        self.schedule = _schedule(run.recipe, self.optimizer, steps)
         # Only fp16 needs its gradients scaled; a scaler that is off passes everything through.
-        self.scaler = torch.amp.GradScaler(device.type, enabled=amp == torch.float16)
-        self.epoch = 0
+        self.scaler = torch.amp.GradScaler(device.type, enabled=engine.amp == torch.float16)
+        self.epoch, self.step = 0, 0  # how many epochs are done, and steps of the next one
+        self.sums = _no_sums()  # over the steps of that epoch
         self.history: list[dict[str, float]] = []
 
     def _average(self, averaged: Tensor, current: Tensor, count: Tensor) -> Tensor:
@@ -282,66 +198,31 @@ class Training:
         decay = min(self.run.recipe.ema, (1 + int(count)) / (10 + int(count)))
         return averaged + (current - averaged) * (1 - decay)
 
-    def _schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
-        recipe = self.run.recipe
-        if recipe.schedule == "constant":
-            return torch.optim.lr_scheduler.ConstantLR(self.optimizer, factor=1.0)
-        return torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            max_lr=recipe.lr,
-            total_steps=recipe.epochs * self.steps,
-            pct_start=recipe.warmup,
-            cycle_momentum=False,
-        )
+    def start_from(self, weights: MnistCNN) -> None:
+        """Take up trained weights, except the output layer where it names other classes."""
+        tensors = weights.state_dict()
+        if weights.config.class_names != self.run.config.class_names:
+            layers = [i for i, layer in enumerate(weights.head) if isinstance(layer, nn.Linear)]
+            new = {f"head.{index}" for index in range(layers[-1], len(weights.head))}
+            tensors = {k: v for k, v in tensors.items() if k.rpartition(".")[0] not in new}
+        self.model.load_state_dict(self.model.state_dict() | tensors)
+        self.averaged.module.load_state_dict(self.model.state_dict())
 
     def result(self) -> MnistCNN:
         """The weights that a run stands for: the averaged ones, unless averaging is off."""
         return self.averaged.module if self.run.recipe.ema else self.model
 
-    def epoch_step(self, batches: Iterator[tuple[Tensor, Tensor]], bar: tqdm) -> dict[str, float]:
-        """Train for one epoch; its loss, accuracy and learning rate."""
-        # Dropout draws from here on depend on the epoch alone, so a resumed run repeats them.
-        torch.manual_seed(self.run.seed * 100_003 + self.epoch)
-        self.model.train()
-        total_loss, correct, seen = 0.0, 0, 0
-        for step in range(self.steps):
-            frames, labels = (part.to(self.device, non_blocking=True) for part in next(batches))
-            with torch.autocast(self.device.type, self.amp) if self.amp else nullcontext():
-                logits = self.model(frames)
-            loss = self._loss(logits.float(), labels)
-            if not math.isfinite(loss.item()):
-                raise FloatingPointError(
-                    f"the loss became {loss.item()} in epoch {self.epoch + 1}, step {step + 1}, at "
-                    f"learning rate {self._lr():.2g}. Try a lower --lr, --grad-clip 1 or --amp off."
-                )
-            self._update(loss)
-            digits = int((labels != NOT_A_DIGIT).sum())
-            total_loss += loss.item() * digits
-            correct += int((logits.argmax(1) == labels).sum())
-            seen += digits
-            bar.update()
-            bar.set_postfix(loss=f"{total_loss / seen:.4f}", accuracy=f"{correct / seen:.2%}")
-        self.epoch += 1
-        return {"loss": total_loss / seen, "accuracy": correct / seen, "lr": self._lr()}
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of the digits; non-digits should leave the network undecided.
-
-        The second part is outlier exposure (Hendrycks et al. 2019, arXiv 1812.04606): the
-        cross-entropy between the answer and equal shares for all classes.
-        """
-        recipe = self.run.recipe
-        digits = F.cross_entropy(
-            logits,
-            labels,
-            ignore_index=NOT_A_DIGIT,
-            label_smoothing=recipe.label_smoothing,
-            reduction="sum",
-        )
-        undecided = -logits[labels == NOT_A_DIGIT].log_softmax(1).mean(1).sum()
-        return (digits + recipe.nondigit_weight * undecided) / len(labels)
-
-    def _update(self, loss: Tensor) -> None:
+    def update(self, frames: Tensor, labels: Tensor) -> None:
+        """One step on a batch, or on this process's share of it."""
+        device, amp = self.accelerator.device, self.engine.amp
+        frames, labels = (part.to(device, non_blocking=True) for part in (frames, labels))
+        # What dropout draws depends on the step alone, so a resumed run draws the same.
+        place = (self.run.seed, self.epoch, self.step, self.accelerator.process_index)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+        with torch.autocast(device.type, amp) if amp else nullcontext():
+            logits = self.network(frames)
+        loss = loss_of(logits.float(), labels, self.run.recipe)
+        self._refuse_to_explode(loss)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if self.run.recipe.grad_clip:
@@ -350,10 +231,60 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
-        self.averaged.update_parameters(self.model)
+        if self.run.recipe.ema:
+            self.averaged.update_parameters(self.model)
+        self.step += 1
+        digits = int((labels != NOT_A_DIGIT).sum())
+        self.sums["loss"] += loss.item() * digits
+        self.sums["correct"] += int((logits.argmax(1) == labels).sum())
+        self.sums["seen"] += digits
 
-    def _lr(self) -> float:
+    def _refuse_to_explode(self, loss: Tensor) -> None:
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError(
+                f"the loss became {loss.item()} in epoch {self.epoch + 1}, step {self.step + 1}, "
+                f"at learning rate {self.lr():.2g}. Try a lower --lr, --grad-clip 1 or --amp off."
+            )
+
+    def lr(self) -> float:
         return self.schedule.get_last_lr()[0]
+
+    def measures(self) -> dict[str, float]:
+        """Loss, accuracy and seconds of this epoch so far, on this process's share."""
+        seen = max(1, self.sums["seen"])
+        return {
+            "frames": int(self.sums["seen"]),  # that show a digit
+            "loss": self.sums["loss"] / seen,
+            "accuracy": self.sums["correct"] / seen,
+            "seconds": self.sums["seconds"],
+        }
+
+    def end_epoch(self, validation: Callable[[], Evaluation | None]) -> dict[str, float]:
+        """Close the epoch; its record, the same in all processes."""
+        shares = torch.tensor(list(self.sums.values()), device=self.accelerator.device)
+        whole = self.accelerator.reduce(shares, "sum").tolist()
+        self.sums = dict(zip(self.sums, whole, strict=True))
+        self.sums["seconds"] /= self.accelerator.num_processes
+        record = {"epoch": self.epoch + 1, **self.measures(), "lr": self.lr()}
+        if self.accelerator.is_main_process and (result := validation()):
+            record |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
+        (record,) = broadcast_object_list([record])
+        self.history.append(record)
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, _no_sums()
+        return record
+
+    def best_epoch(self) -> int:
+        """The epoch of the highest validation accuracy so far, counted from 1."""
+        best = max(self.history, key=lambda record: record["val_accuracy"])
+        return int(best["epoch"])
+
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or accuracy has not grown for `patience` epochs."""
+        recipe = self.run.recipe
+        stuck = recipe.patience and self.history
+        return self.epoch >= recipe.epochs or bool(
+            stuck and self.epoch - self.best_epoch() >= recipe.patience
+        )
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -364,113 +295,243 @@ class Training:
             "scaler": self.scaler,
         }
 
-    def save(self, file: Path) -> None:
-        """Write a checkpoint under a temporary name, then rename it over the last one."""
+    def save(self, file: Path, digest: str) -> None:
+        """Write a checkpoint under a temporary name, then rename it over the last one.
+
+        Raises:
+            FloatingPointError: the weights are not finite; the last checkpoint stays.
+        """
+        if not all(value.isfinite().all() for value in self.model.parameters()):
+            raise FloatingPointError(
+                f"the weights became infinite in epoch {self.epoch + 1}, step {self.step}, at "
+                f"learning rate {self.lr():.2g}. Try a lower --lr, --grad-clip 1 or --amp off."
+            )
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
-        state |= {"epoch": self.epoch, "history": self.history, "run": dataclasses.asdict(self.run)}
+        state |= {name: getattr(self, name) for name in _PROGRESS}
+        state |= {"run": dataclasses.asdict(self.run), "data": digest, "amp": str(self.engine.amp)}
+        content = io.BytesIO()
+        torch.save(state, content)
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".tmp")
-        with temporary.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content.getbuffer())
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(file)
+        except OSError as error:
+            raise OSError(
+                f"cannot write {file}: {error.strerror}. The checkpoint before it is whole: make "
+                "room, then go on with --resume."
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up the state of a checkpoint."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        self.epoch, self.history = state["epoch"], state["history"]
+        for name in _PROGRESS:
+            setattr(self, name, state[name])
+
+
+_PROGRESS = ("epoch", "step", "sums", "history")
+
+
+def _no_sums() -> dict[str, float]:
+    return {"loss": 0.0, "correct": 0, "seen": 0, "seconds": 0.0}
+
+
+def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    groups = [
+        {
+            "params": [p for p in model.parameters() if p.ndim > 1],
+            "weight_decay": recipe.weight_decay,
+        },
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, recipe.lr, momentum=0.9, nesterov=True, fused=True)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer]
+    return kind(groups, recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
+
+
+def _schedule(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    if recipe.schedule == "constant":
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=recipe.lr,
+        total_steps=recipe.epochs * steps,
+        pct_start=recipe.warmup,
+        cycle_momentum=recipe.cycle_momentum,
+    )
+
+
+def loss_of(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+    """Mean loss of a batch; non-digits should leave the network undecided.
+
+    The second part is outlier exposure (Hendrycks et al. 2019, arXiv 1812.04606): the
+    cross-entropy between the answer and equal shares for all classes.
+    """
+    if recipe.loss == "squared":
+        known = labels != NOT_A_DIGIT
+        wanted = F.one_hot(labels[known], logits.shape[1])
+        digits = ((logits[known].softmax(1) - wanted) ** 2).sum()
+    else:
+        digits = F.cross_entropy(
+            logits,
+            labels,
+            ignore_index=NOT_A_DIGIT,
+            label_smoothing=recipe.label_smoothing,
+            reduction="sum",
+        )
+    undecided = -logits[labels == NOT_A_DIGIT].log_softmax(1).mean(1).sum()
+    return (digits + recipe.nondigit_weight * undecided) / len(labels)
+
+
+class Stopped(Exception):  # noqa: N818 - it was asked for, it is no error
+    """Ctrl-C or SIGTERM came, and the state was saved; its argument is the signal's number."""
+
+
+class Interruption:
+    """Notes SIGINT and SIGTERM, so that a step is never cut; a second one ends the process."""
+
+    def __enter__(self) -> "Interruption":
+        self.signal: int | None = None
+        self._before = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def _note(self, number: int, _: Any) -> None:
+        self.signal = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def train(
     run: Run,
+    frames: Tensor,
+    labels: Tensor,
     out: Path,
-    data_dir: str | Path,
-    device: torch.device,
-    amp: torch.dtype | None,
-    workers: int,
+    engine: Engine,
     checkpoint: dict[str, Any] | None = None,
-) -> MnistCNN:
-    """Train from the start or on from a checkpoint; writes checkpoints and, at the end, the run."""
-    start, commit = time.perf_counter(), git_commit()
-    frames, labels, val_frames, val_labels = split(run, data_dir)
-    dataset = Batches(frames, labels, run.recipe.batch_size, run)
-    training = Training(run, dataset.steps, device, amp)
+) -> tuple[MnistCNN, dict[str, Any]]:
+    """Train from the start, or on from a checkpoint.
+
+    Args:
+        run: what to train, and how.
+        frames, labels: the whole training set of the run's data set.
+        out: the run folder; `checkpoints/last.pt` in it is written again and again.
+
+    Returns:
+        The trained network in eval mode, and what its report says about the training.
+
+    Raises:
+        Stopped: SIGINT or SIGTERM came; the checkpoint is written.
+        FloatingPointError: the loss is no number any more; the last checkpoint is from before.
+    """
+    start, recipe, accelerator = time.perf_counter(), run.recipe, engine.accelerator
+    commit = git_commit()  # now: the checkout may change while it trains
+    last, digest = out / "checkpoints" / "last.pt", data.digest(frames, labels)
+    frames, labels, val_frames, val_labels = split(run, frames, labels)
+    share = (accelerator.process_index, accelerator.num_processes)
+    dataset = Batches(frames, labels, recipe.batch_size, run, share)
+    training = Training(run, dataset.steps, engine)
     if checkpoint:
         training.load(checkpoint)
-    before = sum(record["seconds"] for record in training.history)
+    elif recipe.init_from:
+        training.start_from(_weights(recipe.init_from))
+    before = sum(record["seconds"] for record in training.history) + training.sums["seconds"]
+
+    def save() -> None:
+        if accelerator.is_main_process:
+            training.save(last, digest)
+
+    def validation() -> Evaluation | None:
+        return evaluate(training.result(), val_frames, val_labels) if len(val_frames) else None
+
     loader = DataLoader(
         dataset,
         batch_size=None,
-        sampler=list(dataset.keys(training.epoch, run.recipe.epochs)),
-        num_workers=workers,
-        prefetch_factor=8 if workers else None,
-        pin_memory=device.type == "cuda",
+        sampler=dataset.keys(recipe.epochs, (training.epoch, training.step)),
+        num_workers=engine.workers,
+        prefetch_factor=8 if engine.workers else None,
+        pin_memory=accelerator.device.type == "cuda",
+        worker_init_fn=_leave_signals_to_the_parent,
     )
-    batches = iter(loader)
-    total = run.recipe.epochs * dataset.steps
-    with tqdm(
-        total=total, initial=training.epoch * dataset.steps, unit="step", disable=None
-    ) as bar:
-        while training.epoch < run.recipe.epochs and not _is_stuck(training):
-            bar.set_description(f"epoch {training.epoch + 1}/{run.recipe.epochs}")
-            began = time.perf_counter()
-            record = {"epoch": training.epoch + 1, **training.epoch_step(batches, bar)}
-            record["seconds"] = time.perf_counter() - began
-            if len(val_frames):
-                result = evaluate(training.result(), val_frames, val_labels)
-                record |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
-            training.history.append(record)
-            if len(val_frames) and _best_epoch(training) == training.epoch:
-                training.result().save_pretrained(out / "checkpoints" / "best")
-            training.save(out / "checkpoints" / "last.pt")
-            bar.write(_line(record))
+    with Interruption() as interruption, _bar(training, accelerator) as bar:
+        save()
+        saved = clock = time.perf_counter()
+        batches = iter(loader)
+        while not training.is_over():
+            bar.set_description(f"epoch {training.epoch + 1}/{recipe.epochs}", refresh=False)
+            while training.step < training.steps:
+                training.update(*next(batches))
+                now = time.perf_counter()
+                training.sums["seconds"] += now - clock
+                clock = now
+                _show(bar, training)
+                if interruption.signal:
+                    accelerator.set_trigger()
+                if accelerator.check_trigger():  # in any process
+                    save()
+                    raise Stopped(interruption.signal or signal.SIGTERM)
+                if now - saved > SAVE_SECONDS:
+                    save()
+                    saved = clock = time.perf_counter()
+            record = training.end_epoch(validation)
+            if accelerator.is_main_process:
+                if "val_accuracy" in record and training.best_epoch() == training.epoch:
+                    training.result().save_pretrained(out / "checkpoints" / "best")
+                bar.write(_line(record))
+            accelerator.log(record, step=training.epoch * training.steps)
+            save()
+            saved = clock = time.perf_counter()
     model = training.result().eval()
-    if run.recipe.patience and len(val_frames):
-        model = MnistCNN.from_pretrained(out / "checkpoints" / "best").to(device)
+    if recipe.patience:
+        model = MnistCNN.from_pretrained(out / "checkpoints" / "best").to(accelerator.device)
     if len(val_frames):
         calibrate(model, run, val_frames, val_labels)
-    # The test set is opened here, once, after the last decision.
-    test_frames, test_labels = data.load(run.recipe.dataset, data_dir, train=False)
-    wrong = mistakes(model, test_frames, test_labels)
-    model.report = {
-        **dataclasses.asdict(run),
-        "config": dataclasses.asdict(model.config),
-        "command": command(run),
-        "parameters": run.config.parameters(),
-        "multiply_adds": run.config.multiply_adds(),
+    return model, {
+        "git_commit": commit,
         "training_frames": len(frames),
         "seconds": {
             "epochs": sum(record["seconds"] for record in training.history),
             "total": before + time.perf_counter() - start,
         },
-        "precision": str(amp or torch.float32).removeprefix("torch."),
-        "machine": machine(device),
-        "versions": versions(),
-        "git_commit": commit,
-        "finished": time.strftime("%Y-%m-%d"),
         "history": training.history,
         "validation": _evaluated(model, val_frames, val_labels),
-        "test": _evaluated(model, test_frames, test_labels),
-        "mistakes": [dataclasses.asdict(mistake) for mistake in wrong],
     }
-    write_run(model, out, dataset.augmenter)
-    if wrong:
-        plots.mistakes(test_frames.numpy(), wrong, out / "mistakes.png")
-    return model
 
 
-def _best_epoch(training: Training) -> int:
-    best = max(training.history, key=lambda record: record["val_accuracy"])
-    return int(best["epoch"])
+def _bar(training: Training, accelerator: Accelerator) -> tqdm:
+    total = training.run.recipe.epochs * training.steps
+    done = training.epoch * training.steps + training.step
+    hidden = None if accelerator.is_main_process else True  # None: shown on a terminal only
+    return tqdm(total=total, initial=done, unit="step", disable=hidden)
 
 
-def _is_stuck(training: Training) -> bool:
-    patience = training.run.recipe.patience
-    return bool(patience and training.history) and (
-        training.epoch - _best_epoch(training) >= patience
-    )
+def _show(bar: tqdm, training: Training) -> None:
+    bar.update()
+    if not bar.disable:
+        measures = training.measures()
+        loss, accuracy = f"{measures['loss']:.4f}", f"{measures['accuracy']:.2%}"
+        bar.set_postfix(loss=loss, accuracy=accuracy, refresh=False)
 
 
 def _line(record: dict[str, float]) -> str:
@@ -486,12 +547,8 @@ def _evaluated(model: MnistCNN, frames: Tensor, labels: Tensor) -> dict[str, Any
     return dataclasses.asdict(evaluate(model, frames, labels)) if len(frames) else None
 
 
-def write_run(model: MnistCNN, out: Path, augmenter: Augmenter) -> None:
-    """Write what a run leaves: weights, report, augmentation, curves and card."""
-    model.save_pretrained(out)
-    augmenter.save(out / "augmentation.json")
-    plots.curves(model.report["history"], out / "curves.png")
-    (out / "README.md").write_text(card.render(model.report), encoding="utf-8")
+def _weights(source: str) -> MnistCNN:
+    return load_model(None if source == "bundled" else source)
 
 
 def command(run: Run) -> str:
@@ -500,58 +557,56 @@ def command(run: Run) -> str:
     for mine, usual in zip(
         (run.recipe, run.config, run.augmentation), RECIPES[run.name], strict=True
     ):
+        if run.recipe.init_from and mine is run.config:
+            continue  # the network is that of the weights
         for field in dataclasses.fields(mine):
             value = getattr(mine, field.name)
-            if value == getattr(usual, field.name):
+            if field.name in FROM_THE_DATA or value == getattr(usual, field.name):
                 continue
-            flag = field.name.replace("_", "-")
             if isinstance(value, bool):
-                words.append(f"--{flag}" if value else f"--no-{flag}")
+                words.append(_flag(field.name) if value else f"--no-{_flag(field.name)[2:]}")
             else:
                 text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-                words.append(f"--{flag} {shlex.quote(text)}")
+                words.append(f"{_flag(field.name)} {shlex.quote(text)}")
     return " ".join(words)
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """The processor, its cores in use, and the device."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
-        name = lines[0].split(":", 1)[1].strip() if lines else name
-    device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return {"processor": name, "threads": torch.get_num_threads(), "device": device_name}
+def pick_engine(args: argparse.Namespace, run: Run, out: Path) -> Engine:
+    """The device and processes that train, their precision, and the trackers that watch."""
+    known = [str(name) for name in LoggerType.list() if str(name) != "all"]
+    trackers = list(args.track or ())
+    here = [str(name) for name in get_available_trackers()]
+    for name in trackers:
+        if name not in known:
+            raise ValueError(f"unknown tracker {name!r}; choose of {', '.join(known)}")
+        if name not in here:
+            raise ValueError(f"--track {name} needs its package: pip install {name}")
+    accelerator = Accelerator(
+        cpu=_pick_device(args.device) == "cpu",
+        mixed_precision="no",  # precision is ours: the same with and without `accelerate launch`
+        log_with=trackers or None,
+        project_dir=out,
+    )
+    workers = args.workers
+    if workers is None:  # frames that are not augmented are made at once
+        workers = int(bool(run.augmentation.compose().transforms))
+    return Engine(accelerator, pick_amp(args.amp, accelerator.device), workers)
 
 
-def versions() -> dict[str, str]:
-    """Python and the packages that a result may depend on."""
-    packages = ("torch", "torchvision", "albumentations", "opencv-python-headless", "numpy")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
-
-
-def git_commit() -> str | None:
-    """The commit of this checkout, with "+changes" if it is not clean; None outside a checkout."""
-    folder = Path(__file__).parent
+def _pick_device(name: str) -> str:
+    """The kind of a device; of several GPUs, the one that was named becomes the current one."""
+    if name == "auto":
+        return name
     try:
-        commit, changes = (
-            subprocess.run(
-                ["git", *command], cwd=folder, check=True, capture_output=True, text=True
-            ).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + ("+changes" if changes else "")
-
-
-def pick_device(name: str) -> torch.device:
-    """`name`, or for "auto" a GPU if there is one."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        device = torch.device(name)
+        torch.empty(0, device=device)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} cannot be used here: {error}".splitlines()[0]) from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"unknown device {name!r}; choose one of auto, cpu, cuda, cuda:N, mps")
+    return device.type
 
 
 def pick_amp(name: str, device: torch.device) -> torch.dtype | None:
@@ -571,34 +626,56 @@ def pick_amp(name: str, device: torch.device) -> torch.dtype | None:
     return None
 
 
+AMP_NAMES = {str(torch.bfloat16): "bf16", str(torch.float16): "fp16", str(None): "off"}
+FLAG_GROUPS = {"recipe": Recipe, "network": Config, "augmentation": Augmentation}
+# What the data, or the validation digits after training, decide about a network.
+FROM_THE_DATA = ("class_names", "mean", "std", "temperature", "threshold", "version")
+DRAWN = ("drawn_digits", "reinked_digits", "nondigits", "candidates")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line: every field of recipe, network and augmentation is a flag."""
     result = argparse.ArgumentParser(
-        description="Train a digit reader.", formatter_class=argparse.RawDescriptionHelpFormatter
+        description="Train a network.", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     group = result.add_argument_group("run")
     group.add_argument("--recipe", default="flagship", help=", ".join(RECIPES))
-    group.add_argument("--data-dir", default="data", help="where MNIST lies or is downloaded to")
+    group.add_argument("--data-dir", default="data", help="where data lies or is downloaded to")
     group.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-seedN)")
-    group.add_argument("--seed", type=int, default=0)
+    group.add_argument("--seed", type=int, default=0, metavar="N")
     group.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, …")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--amp", default="auto", choices=["auto", "bf16", "fp16", "off"])
-    group.add_argument("--workers", type=int, default=1, help="processes that augment; 0: none")
+    group.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that augment (1, or 0 if nothing does)",
+    )
+    group.add_argument(
+        "--track",
+        action="append",
+        metavar="NAME",
+        help="tensorboard, wandb, …; several if repeated",
+    )
     group.add_argument("--push-to-hub", metavar="USER/NAME", help="publish the run when it is done")
     for title, kind in FLAG_GROUPS.items():
         group = result.add_argument_group(title, "defaults come from the recipe")
         for field in dataclasses.fields(kind):
-            flag = "--" + field.name.replace("_", "-")
             text = _comments(kind).get(field.name)
+            if field.name in FROM_THE_DATA:
+                continue
             if field.type is bool:
-                group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
-            elif field.name != "version":
-                group.add_argument(flag, type=_flag_type(field.type), metavar="X", help=text)
+                action = argparse.BooleanOptionalAction
+                group.add_argument(_flag(field.name), action=action, help=text)
+            else:
+                kind_of = _flag_type(field.type)
+                group.add_argument(_flag(field.name), type=kind_of, metavar="X", help=text)
     return result
 
 
-FLAG_GROUPS = {"recipe": Recipe, "network": Config, "augmentation": Augmentation}
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _comments(kind: type) -> dict[str, str]:
@@ -610,45 +687,87 @@ def _comments(kind: type) -> dict[str, str]:
 def _flag_type(kind: Any) -> Callable[[str], Any]:
     if kind in (int, float, str):
         return kind
-    item = str if kind == tuple[str, ...] else int
 
-    def comma_separated(text: str) -> tuple:
-        return tuple(item(part) for part in text.split(",")) if text else ()
+    def comma_separated(text: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in text.split(",")) if text else ()
 
     return comma_separated
 
 
-def _overridden(base: Any, args: argparse.Namespace) -> Any:
-    given = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(base)}
-    return dataclasses.replace(base, **{k: v for k, v in given.items() if v is not None})
+def _given(kind: type, args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a dataclass that the command line sets."""
+    values = {field.name: getattr(args, field.name, None) for field in dataclasses.fields(kind)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _run_of(args: argparse.Namespace) -> Run:
+def run_of(args: argparse.Namespace) -> Run:
     if args.recipe not in RECIPES:
         raise ValueError(f"unknown recipe {args.recipe!r}; choose one of {', '.join(RECIPES)}")
-    parts = (_overridden(base, args) for base in RECIPES[args.recipe])
-    return Run(args.recipe, args.seed, *parts)
+    if args.seed < 0:
+        raise ValueError(f"seed must not be negative, got {args.seed}")
+    bases = RECIPES[args.recipe]
+    recipe, config, augmentation = (dataclasses.replace(b, **_given(type(b), args)) for b in bases)
+    if recipe.init_from:
+        if given := _given(Config, args):
+            flags = ", ".join(map(_flag, given))
+            raise ValueError(
+                f"{flags} cannot go with --init-from: the network is that of the weights"
+            )
+        config = _weights(recipe.init_from).config
+        config = dataclasses.replace(
+            config, temperature=Config.temperature, threshold=Config.threshold
+        )
+    names = data.class_names(recipe.dataset)
+    if names != data.DIGITS:
+        if asked := [_flag(name) for name in DRAWN if getattr(args, name)]:
+            raise ValueError(
+                f"{', '.join(asked)} cannot go with --dataset {recipe.dataset}: only digits are "
+                "drawn, and its classes are others"
+            )
+        recipe = dataclasses.replace(recipe, **dict.fromkeys(DRAWN, 0))
+    return Run(
+        args.recipe, args.seed, recipe, dataclasses.replace(config, class_names=names), augmentation
+    )
 
 
 def _resumed(folder: Path, args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
     file = folder / "checkpoints" / "last.pt"
     if not file.exists():
-        raise ValueError(
-            f"nothing to resume: {file} does not exist (it is written after each epoch)"
+        raise ValueError(f"nothing to resume: {file} does not exist (it is written as steps begin)")
+    try:
+        state = torch.load(file, weights_only=True)
+        kept = state["run"]
+        run = Run(
+            kept["name"],
+            kept["seed"],
+            Recipe(**kept["recipe"]),
+            Config(**kept["config"]),
+            Augmentation(**kept["augmentation"]),
         )
-    state = torch.load(file, weights_only=True)
-    kept = state["run"]
-    run = Run(
-        kept["name"],
-        kept["seed"],
-        Recipe(**kept["recipe"]),
-        Config(**kept["config"]),
-        Augmentation(**kept["augmentation"]),
-    )
-    args.recipe, args.seed = run.name, run.seed
-    asked = [_overridden(part, args) for part in (run.recipe, run.config, run.augmentation)]
-    if asked != [run.recipe, run.config, run.augmentation]:
-        raise ValueError(f"--resume goes on as {folder} began: leave out flags that change it")
+        amp = AMP_NAMES[state["amp"]]
+    except (RuntimeError, EOFError, LookupError, TypeError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{file} is no checkpoint of this version of train.py: {type(error).__name__}: {error}"
+        ) from error
+    differing = [
+        f"{_flag(name)} is {getattr(part, name)} there, {value} here"
+        for part in (run.recipe, run.config, run.augmentation)
+        for name, value in _given(type(part), args).items()
+        if value != getattr(part, name)
+    ]
+    differing += [
+        f"--{name} is {there} there, {here} here"
+        for name, there, here in (
+            ("recipe", run.name, args.recipe),
+            ("seed", run.seed, args.seed),
+            ("amp", amp, args.amp),
+        )
+        if here not in (there, parser().get_default(name))
+    ]
+    if differing:
+        raise ValueError(
+            f"--resume goes on as {folder} began; leave out what differs: {'; '.join(differing)}"
+        )
     return run, state
 
 
@@ -659,35 +778,56 @@ def main(argv: list[str] | None = None) -> int:
             publish.check_login(args.push_to_hub)
         return _main(args)
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 1
+        return _failed(str(error))
+    except (RuntimeError, MemoryError) as error:
+        if not (isinstance(error, MemoryError) or should_reduce_batch_size(error)):
+            raise
+        return _failed("out of memory: pass a smaller --batch-size (or --workers 0)")
+    except KeyboardInterrupt:
+        return _failed("stopped before the first step; there is nothing to resume", 130)
+
+
+def _failed(message: str, code: int = 1) -> int:
+    print(f"train.py: {message}", file=sys.stderr)
+    return code
 
 
 def _main(args: argparse.Namespace) -> int:
-    state = None
     if args.resume:
         out = args.resume
         run, state = _resumed(out, args)
+        args.amp = AMP_NAMES[state["amp"]]
     else:
-        run = _run_of(args)
+        run, state = run_of(args), None
         out = args.out or Path("runs") / f"{run.name}-seed{run.seed}"
+    engine = pick_engine(args, run, out)
+    accelerator, dataset = engine.accelerator, run.recipe.dataset
+    if accelerator.is_main_process and not state:
         if out.exists() and any(out.iterdir()):
             raise ValueError(f"{out} is not empty: pass another --out, or --resume {out}")
-    out.mkdir(parents=True, exist_ok=True)
-    device = pick_device(args.device)
-    amp = pick_amp(args.amp, device)
-    print(f"{run.name}: {run.config.parameters():,} parameters on {device}, {amp or 'float32'}")
+        out.mkdir(parents=True, exist_ok=True)
+    with accelerator.main_process_first():  # which downloads the data, if need be
+        frames, labels = data.load(dataset, args.data_dir, True, run.recipe.skip_unreadable)
+    if state and state["data"] != data.digest(frames, labels):
+        raise ValueError(f"the training data is not what {out} began with")
+    if not state:
+        mean, std = data.statistics(frames)
+        run = dataclasses.replace(run, config=dataclasses.replace(run.config, mean=mean, std=std))
+    if accelerator.is_main_process:
+        _announce(run, engine)
+    accelerator.init_trackers("tracking", _flat(run))
     try:
-        model = train(run, out, args.data_dir, device, amp, args.workers, state)
-    except KeyboardInterrupt:
-        print(f"\nstopped. Go on with: python train.py --resume {out}", file=sys.stderr)
-        return 130
-    test = model.report["test"]
-    print(
-        f"test accuracy {test['accuracy']:.2%} ({test['errors']} errors in {test['n']:,}) → {out}"
-    )
-    if args.push_to_hub:
-        push(out, args.push_to_hub)
+        model, trained = train(run, frames, labels, out, engine, state)
+    except Stopped as stopped:
+        code = 128 + stopped.args[0]  # as shells report a signal
+        return _failed(f"stopped, and saved. Go on with: {_resume_command(args, out)}", code)
+    if accelerator.is_main_process:
+        # The test set is opened here, once, after the last decision.
+        test = data.load(dataset, args.data_dir, False, run.recipe.skip_unreadable)
+        _finish(model, run, trained, engine, out, test, frames)
+        if args.push_to_hub:
+            push(out, args.push_to_hub)
+    accelerator.end_training()
     return 0
 
 
@@ -700,6 +840,62 @@ def push(out: Path, repo_id: str) -> None:
         raise type(error)(f"{error}\nThe run is complete. To push it: {again}") from error
     print(done)
     print(f"published: {done.url}")
+
+
+def _announce(run: Run, engine: Engine) -> None:
+    processes = engine.accelerator.num_processes
+    print(
+        f"{run.name}: {run.config.parameters():,} parameters on {engine.accelerator.device.type}, "
+        f"{engine.amp or 'float32'}" + (f", {processes} processes" if processes > 1 else "")
+    )
+    if warning := data.warning(run.recipe.dataset):
+        print(f"train.py: {warning}", file=sys.stderr)
+
+
+def _flat(run: Run) -> dict[str, Any]:
+    """A run's settings as trackers take them."""
+    parts = (run.recipe, run.config, run.augmentation)
+    values = {k: v for part in parts for k, v in dataclasses.asdict(part).items()}
+    values |= {"recipe": run.name, "seed": run.seed}
+    return {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _finish(
+    model: MnistCNN,
+    run: Run,
+    trained: dict[str, Any],
+    engine: Engine,
+    out: Path,
+    test: tuple[Tensor, Tensor],
+    frames: Tensor,
+) -> None:
+    """Evaluate on the test set and write what a run leaves."""
+    result = evaluate(model, *test)
+    model.report = {
+        **dataclasses.asdict(run),
+        "config": dataclasses.asdict(model.config),
+        "command": command(run),
+        "parameters": run.config.parameters(),
+        "multiply_adds": run.config.multiply_adds(),
+        **trained,
+        "precision": str(engine.amp or torch.float32).removeprefix("torch."),
+        "processes": engine.accelerator.num_processes,
+        "machine": machine(engine.accelerator.device),
+        "versions": versions(),
+        "finished": time.strftime("%Y-%m-%d"),
+        "test": dataclasses.asdict(result),
+    }
+    if run.recipe.dataset == "mnist":
+        model.report["test"]["errors_outside_doubtful"] = errors_outside_doubtful(result)
+    run_folder.write(model, run, out, test, frames)
+    print(f"test accuracy {result.accuracy:.2%} ({result.errors} errors in {result.n:,}) → {out}")
+
+
+def _resume_command(args: argparse.Namespace, out: Path) -> str:
+    words = ["python train.py", "--resume", shlex.quote(str(out))]
+    if args.data_dir != parser().get_default("data_dir"):
+        words += ["--data-dir", shlex.quote(args.data_dir)]
+    return " ".join(words)
 
 
 if __name__ == "__main__":

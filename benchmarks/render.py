@@ -1,10 +1,11 @@
 """Write the measured numbers into README.md and the model card: `python -m benchmarks.render`.
 
-Numbers come from mnist_cnn/weights/report.json, benchmarks/speed.json and benchmarks/reading.json,
-nowhere else.
+Numbers come from mnist_cnn/weights/report.json and from speed.json, reading.json and recipes.json
+in benchmarks/, nowhere else.
 """
 
 import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -18,14 +19,15 @@ SLICES = ("spaced", "touching")
 def rendered() -> dict[Path, str]:
     """README and card as they should read."""
     report = json.loads((BUNDLED / "report.json").read_text(encoding="utf-8"))
-    speed, reading = (
+    speed, reading, recipes = (
         json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("speed", "reading")
+        for name in ("speed", "reading", "recipes")
     )
     readme = ROOT / "README.md"
     blocks = {
         **card.blocks(report),
         "speed": speed_table(speed),
+        "recipes": recipes_table(recipes),
         "reading": reading_table(reading),
         "rows": share_table("rows, every digit right", "read", _named(reading["rows"], SLICES)),
         "nondigits": share_table(
@@ -58,6 +60,81 @@ def speed_table(speed: dict) -> str:
     rows = [(row["what"], row["value"], row["against"]) for row in speed["rows"]]
     note = f"Measured on {machine['threads']} threads of {machine['processor']}, {speed['date']}."
     return card.table(("what", "measured", "against"), *rows) + f"\n\n{note}"
+
+
+def recipes_table(recipes: dict) -> str:
+    """`benchmarks/recipes.json` as a table, and what it says about the shipped weights."""
+    head = ("recipe", "test accuracy, mean ± sd", "runs", "errors", "their own claim")
+    head += ("training", "one frame", "parameters", "multiply-adds")
+    rows = [_recipe_row(name, row) for name, row in recipes["rows"].items()]
+    machines = {_machine(run) for row in recipes["rows"].values() for run in row["runs"]}
+    notes = [f"Trained on {'; '.join(sorted(machines))}."]
+    if "classic" in recipes and "speed" in recipes["rows"]:
+        notes.append(_against_classic(recipes))
+    if "shipped" in recipes:
+        notes.append(_shipped(recipes["shipped"]))
+    return card.table(head, *rows) + "\n\n" + "\n\n".join(notes)
+
+
+def _shipped(shipped: dict) -> str:
+    (low, high), outside = shipped["interval"], shipped["errors_outside_doubtful"]
+    return (
+        f"The bundled weights: {shipped['accuracy']:.2%} ({shipped['errors']} errors, 95 % "
+        f"interval {low:.2%} to {high:.2%}). {outside} of the errors are outside the 15 test "
+        "labels that people did not uphold."
+    )
+
+
+def _recipe_row(name: str, row: dict) -> tuple[str, ...]:
+    runs = row["runs"]
+    accuracies = [run["accuracy"] for run in runs]
+    accuracy = f"**{statistics.mean(accuracies):.2%}**"
+    if len(runs) > 1:
+        accuracy += f" ± {100 * statistics.stdev(accuracies):.2f}"
+    trained = [run["training_accuracy"] for run in runs if "training_accuracy" in run]
+    if trained:
+        accuracy += f" (training {statistics.mean(trained):.2%})"
+    return (
+        f"`{name}`",
+        accuracy,
+        str(len(runs)),
+        f"{statistics.mean(run['errors'] for run in runs):.1f}",
+        row["claim"] or "–",
+        _duration(statistics.mean(run["seconds"] for run in runs)),
+        f"{statistics.median(run['one_frame_ms'] for run in runs):.1f} ms",
+        f"{runs[0]['parameters']:,}",
+        f"{runs[0]['multiply_adds']:,}",
+    )
+
+
+def _against_classic(recipes: dict) -> str:
+    """How many times faster `speed` is than the tutorial's example."""
+    runs, history = recipes["rows"]["speed"]["runs"], recipes["classic"]["history"]
+    seconds = statistics.mean(run["seconds"] for run in runs)
+    total, last = sum(epoch["seconds"] for epoch in history), history[-1]["accuracy"]
+    text = (
+        f"The tutorials' example takes {_duration(total)} for {len(history)} epochs on the same "
+        f"machine and reaches {last:.2%}: `speed` is {total / seconds:,.0f} times faster"
+    )
+    passed = [number for number, epoch in enumerate(history, 1) if epoch["accuracy"] >= 0.99]
+    if passed:
+        until = sum(epoch["seconds"] for epoch in history[: passed[0]])
+        text += (
+            f", and {until / seconds:,.0f} times faster than the example's first epoch that ends "
+            f"at 99 % or more (epoch {passed[0]})"
+        )
+    return text + "."
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.2g} s"
+
+
+def _machine(run: dict) -> str:
+    machine = run["machine"]
+    if machine["device"] == "cpu":
+        return f"{machine['threads']} threads of {machine['processor']}"
+    return machine["device"]
 
 
 def reading_table(reading: dict) -> str:

@@ -152,13 +152,19 @@ def training(frames: torch.Tensor, labels: torch.Tensor) -> list[dict]:
     for number in range(batches.steps):
         augmenter(frames[number * BATCH : (number + 1) * BATCH].numpy(), (0, 0, number))
     augmenting = time.perf_counter() - start
-    training = train.Training(run, batches.steps, torch.device("cpu"), torch.bfloat16)
+    engine = train.Engine(train.Accelerator(cpu=True), torch.bfloat16, workers=1)
+    state = train.Training(run, batches.steps, engine)
     loader = torch.utils.data.DataLoader(
-        batches, batch_size=None, sampler=list(batches.keys(0, 1)), num_workers=1
+        batches, batch_size=None, sampler=batches.keys(1), num_workers=1
     )
+    before = matrix_rate(torch.bfloat16)
     start = time.perf_counter()
-    training.epoch_step(iter(loader), train.tqdm(disable=True))
+    for batch in loader:
+        state.update(*batch)
     epoch = time.perf_counter() - start
+    fastest = max(before, matrix_rate(torch.bfloat16))
+    # Forward, and backward to inputs and to weights: three times two operations a multiply-add.
+    rate = 6 * FLAGSHIP.multiply_adds() * batches.steps * BATCH / epoch
     return [
         row(
             "a flagship training step (batch 256, bf16, channels_last)",
@@ -174,7 +180,20 @@ def training(frames: torch.Tensor, labels: torch.Tensor) -> list[dict]:
             seconds=epoch,
             augmentation_share=augmenting / epoch,
         ),
+        row(
+            "what the training loop makes of the machine, augmentation included",
+            f"{rate / 1e9:.0f} GFLOP/s",
+            f"{rate / fastest:.0%} of a large bf16 matrix product's {fastest / 1e9:.0f} GFLOP/s",
+            flops=rate,
+            share=rate / fastest,
+        ),
     ]
+
+
+def matrix_rate(dtype: torch.dtype, side: int = 2048) -> float:
+    """Operations a second of a large matrix product, the best of ten."""
+    left, right = (torch.randn(side, side).to(dtype) for _ in range(2))
+    return 2 * side**3 / timed(lambda: left @ right, 10).min()
 
 
 def step_seconds(amp: torch.dtype | None, frames: torch.Tensor, labels: torch.Tensor) -> float:

@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard
 
-from mnist_cnn.evaluate import wilson
+from mnist_cnn import data, hub
+from mnist_cnn.evaluate import DOUBTFUL_MNIST_LABELS, wilson
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 BUNDLED_REPORT = Path(__file__).parent / "weights" / "report.json"
@@ -23,7 +24,8 @@ BUNDLED_REPORT = Path(__file__).parent / "weights" / "report.json"
 WATTS_PER_THREAD, WATTS_PER_GPU = 10, 500
 GRAMS_CO2_PER_KWH = 480
 
-HUB_DATASETS = {"mnist": "ylecun/mnist"}
+HUB_DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
+SHOWN_MISTAKES = 24  # on the sheet that plots.mistakes draws
 UNKNOWN = "Not known: these weights came without a report."
 
 _BLOCK = re.compile(r"(<!-- begin ([\w-]+) -->)\n?(.*?)\n?(<!-- end \2 -->)", re.DOTALL)
@@ -82,7 +84,7 @@ def merge(theirs: str, ours: str) -> str:
     ]
     edited.data.eval_results = [*kept, *measured] or None
     edited.data.model_name = edited.data.model_name or new.data.model_name
-    for key in ("co2_eq_emissions", "datasets"):
+    for key in ("co2_eq_emissions", "datasets", "base_model"):
         if (value := new.data.get(key)) is not None:
             edited.data[key] = value
     return str(edited)
@@ -107,7 +109,7 @@ def blocks(
     if not report:
         return use | dict.fromkeys(_GENERATED, UNKNOWN)
     generated = {name: block(report) for name, block in _GENERATED.items()}
-    if report.get("mistakes"):
+    if report["test"] and report["test"]["errors"]:
         generated["limits"] += "\n\n" + _mistakes(report, pictures)
     return use | generated
 
@@ -129,18 +131,33 @@ def _use(repo_id: str) -> str:
     )
 
 
+def _summary(report: Mapping[str, Any]) -> str:
+    names = report["config"]["class_names"]
+    task = (
+        "reads a handwritten digit from a 28×28 picture"
+        if tuple(names) == data.DIGITS
+        else f"tells {len(names)} classes of 28×28 pictures apart"
+    )
+    return (
+        f"A small convolutional network that {task}, together with the preprocessing that brings a "
+        "sketch, a photo or a scan into that form."
+    )
+
+
 def _results(report: Mapping[str, Any]) -> str:
     test, machine = report["test"], report["machine"]
-    minutes = report["seconds"]["total"] / 60
-    rows = [("measure", "value")]
+    seconds, rows = report["seconds"]["total"], [("measure", "value")]
+    duration = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
     if test:
         low, high = test["interval"]
-        rows += [
-            (f"accuracy on {test['n']:,} {_data_name(report)} test images", _bold(test)),
-            ("errors", f"{test['errors']}"),
-            ("95 % interval (Wilson)", f"{low:.2%} to {high:.2%}"),
-            ("expected calibration error", f"{test['ece']:.2%}"),
-        ]
+        title, doubtful = data.title(report["recipe"]["dataset"]), len(DOUBTFUL_MNIST_LABELS)
+        rows.append((f"accuracy on {test['n']:,} {title} test images", _bold(test)))
+        rows.append(("errors", f"{test['errors']}"))
+        if "errors_outside_doubtful" in test:
+            count = f"{test['errors_outside_doubtful']}"
+            rows.append((f"errors outside the {doubtful} doubtful labels", count))
+        rows.append(("95 % interval (Wilson)", f"{low:.2%} to {high:.2%}"))
+        rows.append(("expected calibration error", f"{test['ece']:.2%}"))
     return table(
         *rows,
         ("runs", f"1 (seed {report['seed']}, {_which_weights(report)})"),
@@ -148,7 +165,7 @@ def _results(report: Mapping[str, Any]) -> str:
         ("multiply-adds an image", f"{report['multiply_adds']:,}"),
         (
             "training",
-            f"{minutes:.0f} min on {machine['threads']} threads of {machine['processor']} "
+            f"{duration} on {machine['threads']} threads of {machine['processor']} "
             f"({machine['device']}, {report['precision']})",
         ),
     )
@@ -156,11 +173,6 @@ def _results(report: Mapping[str, Any]) -> str:
 
 def _bold(test: Mapping[str, Any]) -> str:
     return f"**{test['accuracy']:.2%}**"
-
-
-def _data_name(report: Mapping[str, Any]) -> str:
-    name = report["recipe"]["dataset"]
-    return name.upper() if name in HUB_DATASETS else name
 
 
 def _which_weights(report: Mapping[str, Any]) -> str:
@@ -174,43 +186,47 @@ def _command(report: Mapping[str, Any]) -> str:
 
 
 def _data(report: Mapping[str, Any]) -> str:
-    recipe, name = report["recipe"], report["recipe"]["dataset"]
-    kinds = {
-        "mnist": "MNIST's training images ([ylecun/mnist](https://huggingface.co/datasets/ylecun/"
-        "mnist); LeCun, Cortes and Burges 1998: digits of American high-school students and census "
-        "employees)",
-        "synthetic": "digits that the program draws as pen strokes; no real handwriting",
-    }
-    text = f"Trained on {kinds.get(name, f'the data set `{name}`')}."
+    recipe = report["recipe"]
+    text = f"Trained on {_described(recipe['dataset'])}."
     if recipe["val_size"]:
-        fitted = " and to fit the temperature" + (
-            " and the threshold of refusal" if recipe["nondigits"] else ""
+        fitted = " and the threshold of refusal" if recipe["nondigits"] else ""
+        text += (
+            f" {recipe['val_size']:,} of them are held out to watch the run and to fit the "
+            f"temperature{fitted}."
         )
-        text += f" {recipe['val_size']:,} of them are held out to watch the run{fitted}."
-    added = [
-        text
-        for key, text in (
-            (
-                "drawn_digits",
-                "digits that the program draws as pen strokes, which include ways of writing that "
-                "are rare in the USA (a 1 with a flag, a 7 with a bar)",
-            ),
-            ("reinked_digits", "training digits drawn again from their skeletons with other pens"),
-            (
-                "nondigits",
-                "non-digits (letters, shapes, scribbles, pieces of digits, several digits at once)",
-            ),
-        )
-        if recipe[key]
-    ]
+    added = [_ADDED[key] for key in _ADDED if recipe[key]]
     if added:
         text += f" Added are {', '.join(added[:-1])}{' and ' if added[:-1] else ''}{added[-1]}."
-    if name == "mnist":
+    if recipe.get("init_from"):
+        text += f" Training began with the weights of `{recipe['init_from']}`."
+    if recipe["dataset"] == "mnist":
         text += (
             " EMNIST, QMNIST and other NIST sets are left out because they share writers with "
             "MNIST's test set."
         )
+    if warning := data.warning(recipe["dataset"]):
+        text += f" {warning}."
     return f"{text} The test images took no part in training or in any choice."
+
+
+def _described(dataset: str) -> str:
+    if data.is_folder(dataset):
+        return f"the pictures of a folder, {data.title(dataset)}, one sub-folder a class"
+    return {
+        "mnist": "MNIST's training images ([ylecun/mnist](https://huggingface.co/datasets/ylecun/"
+        "mnist); LeCun, Cortes and Burges 1998: digits of American high-school students and census "
+        "employees)",
+        "synthetic": "digits that the program draws as pen strokes; no real handwriting",
+    }.get(dataset, f"the training images of {data.title(dataset)}")
+
+
+_ADDED = {
+    "drawn_digits": "digits that the program draws as pen strokes, which include ways of writing "
+    "that are rare in the USA (a 1 with a flag, a 7 with a bar)",
+    "reinked_digits": "training digits drawn again from their skeletons with other pens",
+    "nondigits": "non-digits (letters, shapes, scribbles, pieces of digits, several digits at "
+    "once)",
+}
 
 
 def _procedure(report: Mapping[str, Any]) -> str:
@@ -224,6 +240,7 @@ def _procedure(report: Mapping[str, Any]) -> str:
         f"{_OPTIMIZERS.get(recipe['optimizer'], recipe['optimizer'])} with {rate}",
         f"{recipe['epochs']} epochs in batches of {recipe['batch_size']}",
         *(["weight decay"] if recipe["weight_decay"] else []),
+        *(["squared error of the probabilities"] if recipe.get("loss") == "squared" else []),
         *(["label smoothing"] if recipe["label_smoothing"] else []),
         *(["gradient clipping"] if recipe["grad_clip"] else []),
         f"{report['precision']} arithmetic",
@@ -317,11 +334,12 @@ def _limits(report: Mapping[str, Any]) -> str:
 
 
 def _mistakes(report: Mapping[str, Any], pictures: str) -> str:
-    shown = len(report["mistakes"])
     errors = report["test"]["errors"]
-    which = f"All {errors}" if shown == errors else f"The {shown} surest of {errors}"
+    which = (
+        f"The {SHOWN_MISTAKES} surest of {errors}" if errors > SHOWN_MISTAKES else f"All {errors}"
+    )
     return (
-        f"{which} test images that it reads wrong, with what they are and what was read:\n\n"
+        f"{which} test images that it reads wrong:\n\n"
         f"![Wrongly read test images]({pictures}mistakes.png)"
     )
 
@@ -335,8 +353,8 @@ def _environment(report: Mapping[str, Any]) -> str:
         else f"{WATTS_PER_GPU} W for the GPU"
     )
     return (
-        f"{hours:.2f} h on {machine['processor']} ({machine['device']}): about {energy * 1000:.1f} "
-        f"Wh or {grams:.1f} g of CO₂. The time is measured; assumed are {watts} and "
+        f"{hours:.2f} h on {machine['processor']} ({machine['device']}): about {energy * 1000:.3g} "
+        f"Wh or {grams:.3g} g of CO₂. The time is measured; assumed are {watts} and "
         f"{GRAMS_CO2_PER_KWH} g of CO₂ a kWh (the world's mean of 2023, Ember 2024)."
     )
 
@@ -353,6 +371,7 @@ def _grams(report: Mapping[str, Any]) -> float:
 
 
 _GENERATED = {
+    "summary": _summary,
     "results": _results,
     "command": _command,
     "data": _data,
@@ -378,18 +397,21 @@ _NOT_MEASURED = (
 
 def _with_metadata(card: str, report: Mapping[str, Any]) -> str:
     parsed = ModelCard(card)
-    data = parsed.data
-    dataset = HUB_DATASETS.get(report["recipe"]["dataset"]) if report else None
-    data.datasets = [dataset] if dataset else None
-    data.tags = [tag for tag in data.tags if tag != "mnist" or dataset]
-    data.model_name = f"mnist_cnn {report['name']}" if report else None
-    data.eval_results = _eval_results(report) if dataset and report["test"] else None
-    data.metrics = ["accuracy"] if data.eval_results else None
-    data["co2_eq_emissions"] = (
+    facts, recipe = parsed.data, report.get("recipe", {})
+    dataset = HUB_DATASETS.get(recipe.get("dataset"))
+    reads_digits = tuple(report.get("config", {}).get("class_names", data.DIGITS)) == data.DIGITS
+    untrue = {"mnist": recipe.get("dataset") != "mnist", "handwritten-digits": not reads_digits}
+    facts.tags = [tag for tag in facts.tags if not untrue.get(tag)]
+    facts.datasets = [dataset] if dataset else None
+    facts.base_model = _base_model(recipe.get("init_from", ""))
+    facts.model_name = f"mnist_cnn {report['name']}" if report else None
+    facts.eval_results = _eval_results(report) if dataset and report["test"] else None
+    facts.metrics = ["accuracy"] if facts.eval_results else None
+    facts["co2_eq_emissions"] = (
         {
-            "emissions": round(_grams(report), 2),  # grams
+            "emissions": float(f"{_grams(report):.3g}"),  # grams
             "source": f"run time × assumed power × {GRAMS_CO2_PER_KWH} g of CO2 a kWh",
-            "training_type": "pre-training",
+            "training_type": "fine-tuning" if recipe.get("init_from") else "pre-training",
             "hardware_used": report["machine"]["processor"],
         }
         if report
@@ -398,13 +420,18 @@ def _with_metadata(card: str, report: Mapping[str, Any]) -> str:
     return str(parsed)
 
 
+def _base_model(init_from: str) -> str | None:
+    repo_id = init_from.partition("@")[0]
+    return repo_id if hub.REPO_ID.fullmatch(repo_id) and not Path(init_from).is_dir() else None
+
+
 def _eval_results(report: Mapping[str, Any]) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="image-classification",
             task_name="Image classification",
             dataset_type=HUB_DATASETS[report["recipe"]["dataset"]],
-            dataset_name=report["recipe"]["dataset"].upper(),
+            dataset_name=data.title(report["recipe"]["dataset"]),
             dataset_split="test",
             metric_type="accuracy",
             metric_name="Accuracy",

@@ -26,7 +26,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="one JSON list on stdout")
     command.set_defaults(run=_predict)
 
-    command = commands.add_parser("evaluate", help="accuracy on MNIST's test set or on pictures")
+    command = commands.add_parser("evaluate", help="accuracy on a test set or on pictures")
+    command.add_argument(
+        "--dataset", help="name or folder:DIR (default: what they were trained on)"
+    )
     command.add_argument("--data-dir", default="data", help="where MNIST lies or is downloaded to")
     command.add_argument("--images", type=Path, metavar="CSV", help="pictures: columns file, label")
     command.add_argument("--read", action="store_true", help="labels are rows of digits")
@@ -87,18 +90,18 @@ def _predict(args: argparse.Namespace) -> int:
     else:
         for row in rows:
             if "error" not in row:
-                print(_line(row))
+                print(_line(row, model.config.class_names))
     return int(failed)
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: dict[str, Any], class_names: tuple[str, ...]) -> str:
     if row["reason"] is not None:
         return f"{row['file']}: no digit ({row['reason']})"
     if "text" in row:
         # Several lines start below the file's name.
         between = "\n  " if "\n" in row["text"] else " "
         return f"{row['file']}:{between}" + row["text"].replace("\n", between)
-    return f"{row['file']}: {row['digit']} ({row['confidence']:.1%})"
+    return f"{row['file']}: {class_names[row['digit']]} ({row['confidence']:.1%})"
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -107,12 +110,19 @@ def _evaluate(args: argparse.Namespace) -> int:
         return _evaluate_pictures(args, model)
     if args.read or args.wrong_dir:
         raise ValueError("--read and --wrong-dir go with --images")
-    result = evaluate(model, *data.load("mnist", args.data_dir, train=False))
+    name = args.dataset or model.report.get("recipe", {}).get("dataset", "mnist")
+    if (classes := data.class_names(name)) != model.config.class_names:
+        raise ValueError(
+            f"the weights know the classes {', '.join(model.config.class_names)}; {name} has "
+            f"{', '.join(classes)}. Pass the --dataset that they were trained on."
+        )
+    result = evaluate(model, *data.load(name, args.data_dir, train=False))
     if args.json:
         print(json.dumps({"weights": model.source, **dataclasses.asdict(result)}, indent=2))
         return 0
     low, high = result.interval
     print(f"weights   {model.source}")
+    print(f"test set  {data.title(name)}")
     print(f"accuracy  {result.accuracy:.2%} ({result.errors} errors in {result.n:,})")
     print(f"interval  {low:.2%} to {high:.2%} (Wilson, 95 %)")
     print(f"ece       {result.ece:.2%}")

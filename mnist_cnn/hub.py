@@ -34,7 +34,7 @@ NEEDED = ("config.json", "model.safetensors")
 WEIGHTS = {"config.json": 1_000_000, "model.safetensors": 210_000_000, "report.json": 16_000_000}
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-_REPO_ID = re.compile(rf"({_NAME}/{_NAME})(?:@([^\s@]+))?")
+REPO_ID = re.compile(rf"({_NAME}/{_NAME})(?:@([^\s@]+))?")
 _ADDRESS = re.compile(rf"(https?://[^/]+/)?(datasets|spaces)?/?({_NAME}/{_NAME})")
 _COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -90,7 +90,7 @@ def fetch(
 
 def split_repo_id(source: str | os.PathLike) -> tuple[str, str | None]:
     """`USER/NAME[@REVISION]` as (USER/NAME, REVISION or None)."""
-    match = _REPO_ID.fullmatch(source) if isinstance(source, str) else None
+    match = REPO_ID.fullmatch(source) if isinstance(source, str) else None
     if match:
         return match[1], match[2]
     address = _ADDRESS.match(str(source))

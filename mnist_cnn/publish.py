@@ -20,7 +20,10 @@ from huggingface_hub.hf_api import RepoFile
 from mnist_cnn import card, hub
 
 CARD = "README.md"
-PUBLISHED = (*hub.WEIGHTS, "augmentation.json", "curves.png", "mistakes.png", CARD)
+PUBLISHED = (
+    *hub.WEIGHTS, "augmentation.json", CARD, "report.html", "augmented.png", "confusion.png",
+    "curves.png", "filters.png", "mistakes.png", "per_class.png", "predictions.png",
+)  # fmt: skip
 _FOREIGN_WEIGHTS = (".bin", ".safetensors", ".pt", ".pth", ".onnx", ".gguf", ".h5", ".keras")
 
 

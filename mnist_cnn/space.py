@@ -16,7 +16,7 @@ from mnist_cnn.publish import CARD, Push, compare, operations
 
 CHECKOUT = Path(__file__).parent.parent
 PACKAGE = Path(__file__).parent.name
-TRAINING_ONLY = ("torchvision", "albumentations", "matplotlib", "tqdm")  # the app needs none
+TRAINING_ONLY = ("torchvision", "accelerate", "albumentations", "matplotlib", "jinja2", "tqdm")
 
 # A Space on a CPU takes wheels without CUDA: a tenth of the size. ZeroGPU patches torch, and does
 # so for the releases that its documentation lists; 2.11 was the last one in November 2026.

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 import train
 from mnist_cnn import strokes
 from mnist_cnn.augment import Augmentation, Augmenter
+from mnist_cnn.recipes import NO_AUGMENTATION
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_the_optional_quarter_turn_is_off():
 
 
 def test_none_at_all_leaves_frames_alone(frames):
-    assert (Augmenter(train.NO_AUGMENTATION)(frames, (0,)) == frames).all()
+    assert (Augmenter(NO_AUGMENTATION)(frames, (0,)) == frames).all()
 
 
 def test_unknown_arguments_are_errors(monkeypatch):
@@ -83,7 +84,7 @@ def test_workers_and_epochs_draw_anew_and_runs_repeat(frames):
     run = train.Run("flagship", 0, dataclasses.replace(recipe, batch_size=20), config, augmentation)
     same = torch.from_numpy(np.repeat(frames[:1], 100, axis=0))
     batches = train.Batches(same, torch.zeros(100), 20, run)
-    keys = list(batches.keys(0, 2))
+    keys = list(batches.keys(2))
     alone, shared = (
         np.stack([batch for batch, _ in DataLoader(batches, None, sampler=keys, num_workers=n)])
         for n in (0, 2)

@@ -104,7 +104,7 @@ def test_the_cost_comes_from_the_run_time(report):
     """An hour on 4 threads of 10 W: 40 Wh, which at 480 g a kWh are 19.2 g."""
     machine = {"processor": "X", "threads": 4, "device": "cpu"}
     text = card.render(report | {"seconds": {"total": 3600, "epochs": 1}, "machine": machine})
-    assert "1.00 h on X (cpu): about 40.0 Wh or 19.2 g of CO₂" in text
+    assert "1.00 h on X (cpu): about 40 Wh or 19.2 g of CO₂" in text
     assert ModelCard(text).data["co2_eq_emissions"]["emissions"] == pytest.approx(19.2)
 
 

@@ -1,10 +1,15 @@
+import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+from test_data import write
 
+from mnist_cnn import PRESETS, MnistCNN, data
 from mnist_cnn.cli import main
 
 
@@ -50,9 +55,41 @@ def test_evaluate_prints_json(data_dir, model, capsys):
     assert result["seconds"] > 0
 
 
+@pytest.fixture
+def clothes(tmp_path) -> Path:
+    """Untrained weights of another data set, as a run leaves them."""
+    names = data.class_names("fashion-mnist")
+    model = MnistCNN(dataclasses.replace(PRESETS["compact"], class_names=names))
+    model.report = {"recipe": {"dataset": "fashion-mnist"}}
+    model.save_pretrained(tmp_path / "clothes")
+    return tmp_path / "clothes"
+
+
+def test_other_classes_are_called_by_their_names(clothes, pictures, capsys):
+    assert main(["predict", "--model", str(clothes), str(pictures / "four.png")]) == 0
+    said = capsys.readouterr().out.split(": ", 1)[1]
+    assert said.rpartition(" (")[0] in data.class_names("fashion-mnist")
+
+
+def test_weights_are_evaluated_on_their_own_data(clothes, tmp_path, frames, capsys):
+    labels = np.repeat(np.arange(10, dtype=np.uint8), 10)
+    for split in ("train", "t10k"):
+        files = {f"{split}-images-idx3-ubyte": frames, f"{split}-labels-idx1-ubyte": labels}
+        write(tmp_path / "FashionMNIST" / "raw", files)
+    command = ["evaluate", "--model", str(clothes), "--data-dir", str(tmp_path)]
+    assert main([*command, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["n"] == 100
+    assert set(result["per_class"]) == set(data.class_names("fashion-mnist"))
+    assert len(result["wrong"]) == result["errors"]
+    assert main([*command, "--dataset", "mnist"]) == 1
+    assert "the weights know the classes T-shirt/top" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["evaluate", "--dataset", "cats"], "unknown dataset 'cats'; choose one of mnist"),
         (["predict", "--model", "nowhere", "x.png"], "'nowhere' is not a folder here"),
         (["evaluate", "--model", "./nowhere"], "'./nowhere' is not a folder here"),
         (["push", "nowhere", "user/name"], "'nowhere' is not a folder here"),

@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError
 
 import train
-from mnist_cnn import PRESETS, MnistCNN, load_model, publish
+from mnist_cnn import PRESETS, MnistCNN, card, load_model, publish
 from mnist_cnn.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -58,10 +58,7 @@ def test_a_first_push_and_back(hub, run, capsys):
     title = "notebook: 97.00% accuracy on 1,000 synthetic test images"
     assert commits(hub) == [title, "initial commit"]
     files = hub.repo(REPO).files()
-    assert files.keys() - {".gitattributes"} == {
-        *("config.json", "model.safetensors", "report.json", "augmentation.json", "curves.png"),
-        *("mistakes.png", "README.md"),
-    }
+    assert files.keys() - {".gitattributes"} == set(publish.PUBLISHED)
     for name in files.keys() - {".gitattributes", "README.md"}:
         assert files[name] == (run / name).read_bytes()
     out = capsys.readouterr().out
@@ -239,17 +236,17 @@ def test_what_a_person_wrote_into_the_card_stays(hub, run):
     edited = on_hub(hub).replace("## Uses\n", "## Uses\n\nMy own words.\n")
     edited = edited.replace("license: mit", "license: apache-2.0\nthumbnail: seven.png")
     edited = edited.replace("| errors | 30 |", "| errors | none at all |")  # in a generated block
-    edited = edited.replace("MnistCNN: reads one handwritten digit", "Sevens")
+    edited = edited.replace("# MnistCNN\n", "# Sevens\n")
     HfApi().upload_file(path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id=REPO)
     scored(run, 20)
-    (run / "README.md").write_text(train.card.render(load_model(run).report))
+    (run / "README.md").write_text(card.render(load_model(run).report))
     assert push(run, REPO) == 0
-    card = on_hub(hub)
-    assert "My own words." in card
-    assert "# Sevens" in card
-    assert "| errors | 20 |" in card
-    assert "none at all" not in card
-    data = ModelCard(card).data
+    merged = on_hub(hub)
+    assert "My own words." in merged
+    assert "# Sevens" in merged
+    assert "| errors | 20 |" in merged
+    assert "none at all" not in merged
+    data = ModelCard(merged).data
     assert (data.license, data["thumbnail"]) == ("apache-2.0", "seven.png")
     assert push(run, REPO) == 0  # and merging again changes nothing
     assert len(commits(hub)) == 4
@@ -392,7 +389,7 @@ def test_a_push_without_the_right_to_write(hub, run, capsys, monkeypatch, token,
     ("arguments", "message"),
     [
         (["no/such/name"], "is not a folder here, and not a Hub repo id"),
-        (["datasets/user/digits"], "is not a folder here, and not a Hub repo id"),
+        (["datasets/user/digits"], "is the address of a dataset; a model's repo is needed"),
         (["user/digits@main"], "pass user/digits and --revision BRANCH"),
         ([REPO, "--create-pr", "--tag", "v1"], "a pull request goes to main and has no tag"),
         ([REPO, "--create-pr", "--revision", "x"], "a pull request goes to main"),

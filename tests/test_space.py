@@ -201,7 +201,7 @@ def fresh_environment(folder: Path, requirements: str) -> Path:
     """The Python of a new virtual environment; installing torch anew would take minutes."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     left_out = folder / "left_out"
-    for name in ("torchvision", "albumentations", "matplotlib"):
+    for name in ("torchvision", "accelerate", "albumentations", "matplotlib"):
         assert name not in requirements
         (left_out / name).mkdir(parents=True)
         (left_out / name / "__init__.py").write_text("raise ModuleNotFoundError(__name__)\n")

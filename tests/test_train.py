@@ -1,7 +1,6 @@
 import dataclasses
-import gzip
 import json
-import shutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +12,15 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import train
-from mnist_cnn import data, load_model
-from mnist_cnn.evaluate import evaluate
+from mnist_cnn import data, load_model, publish, run_folder
+from mnist_cnn.evaluate import errors_outside_doubtful, evaluate
 
 ROOT = Path(__file__).parent.parent
+DRAWN = ("drawn-digits", "reinked-digits", "nondigits", "candidates")
 # Two epochs of a small network: a few seconds.
 SMALL = ["--dataset", "synthetic", "--channels", "16,32", "--kernel-sizes", "3,3", "--val-size"]
 SMALL += ["400", "--epochs", "2", "--batch-size", "100", "--drawn-digits", "0", "--ema", "0.98"]
-SMALL += ["--reinked-digits", "0", "--nondigits", "0"]
+SMALL += ["--reinked-digits", "0", "--nondigits", "0", "--candidates", "0"]
 
 
 @pytest.fixture(scope="module")
@@ -57,38 +57,17 @@ def test_a_run_leaves_what_it_should(run):
         "augmentation.json",
         "checkpoints",
         "config.json",
-        "curves.png",
-        "mistakes.png",
         "model.safetensors",
+        "report.html",
         "report.json",
+        *run_folder.PICTURES,
     }
-    assert Image.open(run / "curves.png").width > 800
+    assert names == {*publish.PUBLISHED, "checkpoints"}
+    for name in run_folder.PICTURES:
+        assert np.asarray(Image.open(run / name).convert("L")).std() > 5, name
     accuracy = json.loads((run / "report.json").read_text())["test"]["accuracy"]
     assert f"{accuracy:.2%}" in (run / "README.md").read_text()
     assert load_model(run / "checkpoints" / "best").config.channels == (16, 32)
-
-
-def test_a_stopped_run_goes_on_to_the_same_weights(run, tmp_path, monkeypatch, capsys):
-    """Ctrl-C in the second epoch; the resumed run ends bit for bit as the uninterrupted one."""
-    real, out = train.Training.epoch_step, tmp_path / "stopped"
-
-    def interrupted(self, batches, bar):
-        if self.epoch == 1:
-            raise KeyboardInterrupt
-        return real(self, batches, bar)
-
-    monkeypatch.setattr(train.Training, "epoch_step", interrupted)
-    assert train.main([*SMALL, "--out", str(out)]) == 130
-    assert f"--resume {out}" in capsys.readouterr().err
-    monkeypatch.undo()
-    assert train.main(["--resume", str(out)]) == 0
-    ours, theirs = (load_file(folder / "model.safetensors") for folder in (out, run))
-    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-
-
-def test_resuming_with_other_settings_is_refused(run, capsys):
-    assert train.main(["--resume", str(run), "--lr", "1"]) == 1
-    assert "leave out flags that change it" in capsys.readouterr().err
 
 
 def test_a_run_never_overwrites_another(run, capsys):
@@ -104,6 +83,7 @@ def test_every_recipe_trains(name, tmp_path, monkeypatch):
     out = tmp_path / name
     flags = ["--recipe", name, "--dataset", "synthetic", "--epochs", "1", "--val-size", "20"]
     flags += ["--drawn-digits", "20", "--reinked-digits", "20", "--nondigits", "20"]
+    flags += ["--candidates", "20"]
     flags += ["--out", str(out), "--workers", "0"]
     assert train.main([*flags, "--batch-size", "64"]) == 0
     assert load_model(out).config.channels == train.RECIPES[name][1].channels
@@ -123,16 +103,22 @@ def test_non_digits_teach_a_threshold(tmp_path, monkeypatch):
 
 def test_non_digits_cost_least_where_the_network_is_undecided():
     """Equal logits for a non-digit cost log 10; a confident answer costs more."""
-    recipe, config, augmentation = train.RECIPES["compact"]
-    recipe = dataclasses.replace(recipe, nondigit_weight=1.0)
-    run = train.Run("compact", 0, recipe, config, augmentation)
-    training = train.Training(run, 1, torch.device("cpu"), None)
+    recipe = dataclasses.replace(train.RECIPES["compact"][0], nondigit_weight=1.0)
     labels = torch.tensor([train.NOT_A_DIGIT])
-    undecided = training._loss(torch.zeros(1, 10), labels).item()
+    undecided = train.loss_of(torch.zeros(1, 10), labels, recipe).item()
     assert undecided == pytest.approx(np.log(10))
-    assert training._loss(10 * torch.eye(10)[:1], labels).item() > undecided + 1
-    sure = training._loss(10 * torch.eye(10)[:1], torch.tensor([0])).item()
+    assert train.loss_of(10 * torch.eye(10)[:1], labels, recipe).item() > undecided + 1
+    sure = train.loss_of(10 * torch.eye(10)[:1], torch.tensor([0]), recipe).item()
     assert sure < 0.01
+
+
+def test_the_squared_loss():
+    """Two classes at even odds: (1/2)² twice for a wrong or right answer, 0 for a sure one."""
+    recipe = dataclasses.replace(train.RECIPES["compact"][0], loss="squared")
+    even, sure = torch.zeros(1, 2), torch.tensor([[50.0, 0.0]])
+    assert train.loss_of(even, torch.tensor([1]), recipe).item() == pytest.approx(0.5)
+    assert train.loss_of(sure, torch.tensor([0]), recipe).item() == pytest.approx(0)
+    assert train.loss_of(sure, torch.tensor([1]), recipe).item() == pytest.approx(2)
 
 
 def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
@@ -158,12 +144,24 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--recipe", "fastest"], "unknown recipe 'fastest'; choose one of flagship, wide-5x5"),
-        (["--dataset", "cats"], "unknown dataset 'cats'; choose one of mnist, synthetic"),
+        (["--recipe", "fastest"], "unknown recipe 'fastest'; choose one of flagship, speed, tiny"),
+        (["--dataset", "cats"], "unknown dataset 'cats'; choose one of mnist, fashion-mnist"),
         (["--optimizer", "lion"], "unknown optimizer 'lion'; choose one of adamw, adam, sgd"),
         (["--epochs", "0"], "epochs must be more than 0"),
         (["--patience", "3", "--val-size", "0"], "patience needs a validation split"),
         (["--dropout", "1.5"], "dropout must lie in"),
+        (["--loss", "hinge"], "unknown loss 'hinge'; choose one of cross-entropy, squared"),
+        (["--track", "paper"], "unknown tracker 'paper'; choose of aim, tensorboard"),
+        (["--device", "abacus"], "device 'abacus' cannot be used here"),
+        (["--seed", "-1"], "seed must not be negative"),
+        (["--lr", "nan"], "lr must be more than 0"),
+        (["--loss", "squared"], "pass --label-smoothing 0"),
+        (["--recipe", "sgd", "--cycle-momentum"], "goes with --schedule onecycle"),
+        (["--skip-unreadable"], "goes with --dataset folder:DIR"),
+        (["--dataset", "fashion-mnist", "--nondigits", "9"], "--nondigits cannot go with"),
+        (["--init-from", "bundled", "--hidden", "9"], "--hidden cannot go with --init-from"),
+        (["--init-from", "no/where/at all"], "is not a folder here"),
+        (["--dataset", "folder:nowhere"], "nowhere is not a folder"),
         (["--kernel-sizes", "3,3,3,3,3,4"], "kernel_sizes must be odd"),
         (["--dataset", "synthetic", "--val-size", "4000"], "leaves none of 4000 frames"),
         (["--dataset", "synthetic", "--val-size", "0", "--batch-size", "99999"], "larger than the"),
@@ -190,53 +188,131 @@ def test_a_loss_that_explodes_stops_the_run(tmp_path, capsys):
     message = capsys.readouterr().err
     assert "the loss became" in message
     assert "in epoch 1, step" in message
+    assert "learning rate" in message
     assert not (out / "model.safetensors").exists()
+    state = torch.load(out / "checkpoints" / "last.pt", weights_only=True)
+    assert all(value.isfinite().all() for value in state["model"].values())
 
 
 @pytest.fixture
-def no_network(monkeypatch):
-    def refuse(*_, **__):
-        raise OSError("no network")
+def clothes(tmp_path, frames) -> Path:
+    """A data folder with Fashion-MNIST's files, small ones: ten kinds of marks."""
+    from test_data import write
 
-    monkeypatch.setattr("torchvision.datasets.utils.urllib.request.urlopen", refuse)
-
-
-def test_missing_data_says_how_to_supply_it(tmp_path, no_network):
-    with pytest.raises(ValueError, match=r"put the four files train-images-idx3-ubyte\.gz"):
-        data.load("mnist", tmp_path, train=True)
-
-
-@pytest.fixture
-def copied_data(data_dir, tmp_path) -> Path:
-    shutil.copytree(data_dir / "MNIST" / "raw", tmp_path / "MNIST" / "raw")
-    return tmp_path / "MNIST" / "raw"
+    for split, times in (("train", 3), ("t10k", 1)):
+        labels = np.repeat(np.arange(10, dtype=np.uint8), 10)
+        images, labels = np.tile(frames, (times, 1, 1)), np.tile(labels, times)
+        files = {f"{split}-images-idx3-ubyte": images, f"{split}-labels-idx1-ubyte": labels}
+        write(tmp_path / "FashionMNIST" / "raw", files)
+    return tmp_path
 
 
-def test_damaged_archives_are_refused(copied_data, no_network):
-    file = copied_data / "t10k-images-idx3-ubyte.gz"
-    content = bytearray(file.read_bytes())
-    content[1000] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(ValueError, match="not complete"):
-        data.load("mnist", copied_data.parent.parent, train=False)
+def test_class_names_and_statistics_travel_with_the_weights(clothes, tmp_path, capsys):
+    flags = ["--dataset", "fashion-mnist", "--data-dir", str(clothes), "--val-size", "50"]
+    flags += ["--channels", "16", "--kernel-sizes", "5", "--pool-after", "1", "--epochs", "1"]
+    out = tmp_path / "run"
+    assert train.main([*flags, "--batch-size", "50", "--workers", "0", "--out", str(out)]) == 0
+    model = load_model(out)
+    assert model.config.class_names[9] == "Ankle boot"
+    frames, _ = data.load("fashion-mnist", clothes, train=True)
+    assert model.config.mean == pytest.approx((frames / 255).mean().item(), abs=1e-4)
+    assert model.config.std == pytest.approx((frames / 255).std().item(), abs=1e-4)
+    assert model.report["recipe"]["drawn_digits"] == 0  # digits are no clothes
+    assert "--mean" not in model.report["command"]
+    card = (out / "README.md").read_text()
+    assert "100 Fashion-MNIST test images" in card
+    assert "Ankle boot" in card
+    assert "Fashion-MNIST" in (out / "report.html").read_text()
 
 
-def test_damaged_unpacked_files_are_refused(copied_data):
-    for file in copied_data.glob("*.gz"):
-        (copied_data / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
-    assert len(data.load("mnist", copied_data.parent.parent, train=False)[0]) == 10_000
-    file = copied_data / "t10k-images-idx3-ubyte"
-    content = bytearray(file.read_bytes())
-    content[50_000] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(ValueError, match="are damaged: the SHA-256 of the test split"):
-        data.load("mnist", copied_data.parent.parent, train=False)
+def test_a_set_with_mnists_test_writers_is_pointed_out(tmp_path, monkeypatch, capsys):
+    source = dataclasses.replace(data.DATASETS["synthetic"], warning="shares writers")
+    monkeypatch.setitem(data.DATASETS, "synthetic", source)
+    monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 300, False: 50})
+    out = tmp_path / "run"
+    flags = ["--recipe", "sgd", "--dataset", "synthetic", "--epochs", "1", "--val-size", "0"]
+    assert train.main([*flags, "--out", str(out)]) == 0
+    assert "train.py: shares writers" in capsys.readouterr().err
+    assert "shares writers" in (out / "report.html").read_text()
 
 
-def test_packed_data_is_left_as_it_is(copied_data):
-    before = sorted(copied_data.iterdir())
-    data.load("mnist", copied_data.parent.parent, train=False)
-    assert sorted(copied_data.iterdir()) == before
+def test_fine_tuning_keeps_what_fits(clothes, run, tmp_path):
+    """Features are taken over; the output layer only where the classes are the same."""
+    known = load_model(run)
+    same, other = tmp_path / "same", tmp_path / "other"
+    flags = ["--init-from", str(run), "--epochs", "1", "--workers", "0", "--lr", "1e-9"]
+    flags += ["--batch-size", "100", "--val-size", "0", "--ema", "0", "--weight-decay", "0"]
+    digits = ["--dataset", "synthetic", *(f"--{name}=0" for name in DRAWN)]
+    assert train.main([*flags, *digits, "--out", str(same)]) == 0
+    new = ["--dataset", "fashion-mnist", "--data-dir", str(clothes)]
+    assert train.main([*flags, *new, "--out", str(other)]) == 0
+    for folder, head in ((same, True), (other, False)):
+        model = load_model(folder)
+        assert model.config.channels == (16, 32)
+        pairs = [(key, value, known.state_dict()[key]) for key, value in model.named_parameters()]
+        for key, value, before in pairs:
+            expected = head or not key.startswith("head")
+            assert torch.allclose(value, before, atol=1e-5) == expected, key
+    assert load_model(same).report["command"].count("--init-from") == 1
+    assert "--channels" not in load_model(same).report["command"]
+
+
+def test_tensorboard_files_lie_in_the_run_folder(tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 300, False: 50})
+    out = tmp_path / "run"
+    flags = ["--recipe", "sgd", "--dataset", "synthetic", "--epochs", "2", "--val-size", "20"]
+    assert train.main([*flags, "--track", "tensorboard", "--out", str(out)]) == 0
+    events = EventAccumulator(str(out / "tracking"))
+    events.Reload()
+    history = json.loads((out / "report.json").read_text())["history"]
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "lr"):
+        found = [event.value for event in events.Scalars(name)]
+        assert found == pytest.approx([record[name] for record in history]), name
+    assert [event.step for event in events.Scalars("loss")] == [4, 8]
+
+
+def test_a_tracker_without_its_package_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "get_available_trackers", list)
+    out = tmp_path / "run"
+    assert train.main([*SMALL, "--track", "wandb", "--out", str(out)]) == 1
+    assert "--track wandb needs its package: pip install wandb" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_page_holds_everything(run):
+    """Every picture is inside, nothing is loaded, and the numbers are the report's."""
+    page = (run / "report.html").read_text()
+    report = json.loads((run / "report.json").read_text())
+    assert page.count("data:image/png;base64,") == len(run_folder.PICTURES) == 7
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    assert "http" not in page
+    assert f"{100 * report['test']['accuracy']:.2f} %" in page
+    assert report["command"] in page
+    for record in report["history"]:
+        assert f"<td>{record['val_loss']:.4f}</td>" in page
+
+
+def test_doubtful_labels_are_counted_apart():
+    result = evaluate_all_wrong(10_000)
+    assert errors_outside_doubtful(result) == 10_000 - 15
+
+
+def evaluate_all_wrong(n: int):
+    frames, labels = torch.zeros(n, 28, 28, dtype=torch.uint8), torch.ones(n, dtype=torch.int64)
+
+    class Zero(torch.nn.Module):
+        config = train.RECIPES["tiny"][1]
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.eye(10)[:1])
+
+        def forward(self, frames):
+            return self.weight.expand(len(frames), 10)
+
+    return evaluate(Zero(), frames, labels)
 
 
 def test_precision_follows_the_device(monkeypatch):
@@ -255,11 +331,12 @@ def test_precision_follows_the_device(monkeypatch):
 def test_fp16_trains_with_a_scaler():
     recipe, config, augmentation = train.RECIPES["compact"]
     run = train.Run("compact", 0, recipe, config, augmentation)
-    training = train.Training(run, 1, torch.device("cpu"), torch.float16)
+    engine = train.Engine(train.Accelerator(cpu=True), torch.float16, workers=0)
+    training = train.Training(run, 1, engine)
     assert training.scaler.is_enabled()
     batch = torch.randint(0, 256, (8, 28, 28), dtype=torch.uint8), torch.arange(8)
     before = training.model.head[1].weight.clone()
-    training.epoch_step(iter([batch]), train.tqdm(disable=True))
+    training.update(*batch)
     assert not torch.equal(training.model.head[1].weight, before)
 
 
