@@ -258,7 +258,8 @@ def read_report(file: Path, where: str) -> dict[str, Any]:
     """
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
-        for part in filter(None, (report.get("test"), report.get("validation"))):
+        before = (report.get("before") or {}).get("test")
+        for part in filter(None, (report.get("test"), report.get("validation"), before)):
             if not 0 <= part["accuracy"] <= 1 or not 0 <= int(part["errors"]) <= int(part["n"]):
                 raise ValueError("its accuracies make no sense")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

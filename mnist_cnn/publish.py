@@ -91,12 +91,13 @@ def push(
     if private and there.exists and not there.private:
         raise ValueError(f"{repo_id} exists and is public: change that on its settings page")
     files, report = _files(folder, repo_id, there)
+    before = _before(report, there, repo_id)
     if not force:
-        _refuse_worse(report, there, repo_id)
+        _refuse_worse(report, before, there, repo_id)
     changes = compare(files, there.tree, {name for name in PUBLISHED if name not in files})
     is_same = all(change.what == "same" for change in changes)
     _check_tag(tag, repo_id, there, moves=not is_same)
-    title, text = _message(report, there.report)
+    title, text = _message(report, before)
     if dry_run:
         return Push(title, changes, None)
     with hub.explained(repo_id, revision):
@@ -249,23 +250,36 @@ def _files(folder: Path, repo_id: str, there: _There) -> tuple[dict[str, bytes],
     return files | {CARD: ours.encode()}, report
 
 
-def _refuse_worse(report: Mapping[str, Any], there: _There, repo_id: str) -> None:
+def _before(report: Mapping[str, Any], there: _There, repo_id: str) -> Mapping[str, Any] | None:
+    """What the weights there reached on a test set; on that of the new ones, if it is known.
+
+    Weights that were fine-tuned from those there bring the figure along in their report.
+    """
+    brought = report.get("before") or {}
+    if brought.get("weights") == f"Hub repo {repo_id} at commit {there.commit}":
+        return {"recipe": report.get("recipe", {}), "test": brought["test"]}
+    return there.report
+
+
+def _refuse_worse(
+    report: Mapping[str, Any], before: Mapping[str, Any] | None, there: _There, repo_id: str
+) -> None:
     """Only weights that are known to be as good as those there may replace them unasked."""
     if there.foreign:
         raise ValueError(f"{repo_id} {there.foreign}: push to another repo, or pass --force")
-    if there.report is None:
+    if before is None:
         return
-    before, after = there.report.get("test"), report.get("test")
-    if not before:
-        reason = "the report there cannot be read" if not there.report else ""
-    elif not after:
+    old, new = before.get("test"), report.get("test")
+    if not old:
+        reason = "the report there cannot be read" if not before else ""
+    elif not new:
         reason = "the new ones have no report"
-    elif _test_set(there.report) != _test_set(report):
-        reason = f"those were tested on {_test_set(there.report)}, these on {_test_set(report)}"
-    elif after["accuracy"] < before["accuracy"]:
+    elif _test_set(before) != _test_set(report):
+        reason = f"those were tested on {_test_set(before)}, these on {_test_set(report)}"
+    elif new["accuracy"] < old["accuracy"]:
         reason = (
-            f"accuracy {before['accuracy']:.2%} → {after['accuracy']:.2%}, errors "
-            f"{before['errors']} → {after['errors']} of {before['n']:,}"
+            f"accuracy {old['accuracy']:.2%} → {new['accuracy']:.2%}, errors "
+            f"{old['errors']} → {new['errors']} of {old['n']:,}"
         )
     else:
         reason = ""

@@ -5,6 +5,9 @@ import io
 import json
 import re
 import signal
+import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +16,12 @@ from hub_server import Fault
 from PIL import Image
 from test_app import SEVEN, browser, draw, free_port, start, wait_for_answer, wait_until_up  # noqa: F401
 
-from mnist_cnn import corrections
+from mnist_cnn import corrections, load_model, publish
+from mnist_cnn.cli import main
 from mnist_cnn.corrections import Corrections
+from mnist_cnn.model import BUNDLED
 
+ROOT = Path(__file__).parent.parent
 DIGITS = tuple("0123456789")
 
 
@@ -215,3 +221,69 @@ def test_a_correction_outlives_the_process_that_thanked_for_it(browser, tmp_path
     assert (kept["given"], kept["right"]) == ("7", "1")
     assert Image.open(folder / kept["picture"]).size > (100, 100)
     assert kept["weights"] == "bundled with mnist_cnn"
+
+
+# The whole way round -----------------------------------------------------------------------------
+
+FOOTED_SEVEN = [[(0.3, 0.2), (0.7, 0.2), (0.35, 0.8), (0.6, 0.8)]]  # the bundled weights see a 2
+
+
+def test_from_a_wrong_answer_to_weights_that_know_better(hub, browser, tmp_path):  # noqa: F811
+    """Draw, correct, fine-tune, push with before and after, pull, and draw the same again."""
+    publish.push(BUNDLED, "user/digits")
+    first = hub.repo("user/digits").resolve()
+    folder, run = tmp_path / "kept", tmp_path / "run"
+    environment = hub.environment(tmp_path / "home", token=hub.token)
+    with serving(browser, environment, "--corrections", str(folder)) as page:
+        page.get_by_role("button", name="Read wrong? Say what it was").first.click()
+        for time in range(3):
+            draw(page, FOOTED_SEVEN)
+            wait_for_answer(page, "2")
+            page.get_by_role("radio", name="7", exact=True).first.click()
+            page.wait_for_function(
+                "() => [...document.querySelectorAll('.thanks')][0].innerText.includes('kept as')"
+            )
+            kept = 0
+            while kept <= time:
+                kept = len(list((folder / "7").glob("2*.png")))
+            page.get_by_role("button", name="Clear").click()
+            wait_for_answer(page, "–")
+    notes = [json.loads(file.read_text()) for file in (folder / ".corrections").glob("*.json")]
+    assert [(note["given"], note["right"]) for note in notes] == [("2", "7")] * 3
+    assert {note["weights"] for note in notes} == {f"Hub repo user/digits at commit {first}"}
+
+    readme = (ROOT / "README.md").read_text()
+    (command,) = re.findall(r"^python (train\.py --init-from USER/NAME .*)$", readme, re.MULTILINE)
+    words = command.replace("USER/NAME", "user/digits").replace("corrections", str(folder)).split()
+    words += ["--out", str(run), "--workers", "0"]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert main(["push", str(run), "user/digits"]) == 0
+    title = hub.repo("user/digits").commit_record()["title"]
+    before, after = re.search(r"([\d.]+)% → ([\d.]+)% accuracy on 10 kept", title).groups()
+    assert float(before) <= float(after)
+    with serving(browser, environment) as page:
+        draw(page, FOOTED_SEVEN)
+        wait_for_answer(page, "7")
+        assert first not in page.locator("#weights").inner_text()
+    assert load_model("user/digits").report["before"]["weights"].endswith(first)
+
+
+@contextmanager
+def serving(browser, environment: dict[str, str], *flags: str):  # noqa: F811
+    """The page of an app on the weights of user/digits."""
+    port = free_port()
+    app = start(port, "--model", "user/digits", *flags, **environment)
+    try:
+        wait_until_up(f"http://127.0.0.1:{port}", app)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}")
+        page.wait_for_selector("canvas")
+        page.locator("#weights", has_text="Hub repo user/digits").wait_for()
+        yield page
+        page.close()
+    finally:
+        app.terminate()
+        app.wait(20)

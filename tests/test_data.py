@@ -39,7 +39,7 @@ def write(folder: Path, files: dict[str, np.ndarray]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind", "last"),
-    [("fashion-mnist", "FashionMNIST", "Ankle boot"), ("kmnist", "KMNIST", "を wo")],
+    [("fashion-mnist", "FashionMNIST", "Ankle boot"), ("kmnist", "KMNIST", "wo")],
 )
 def test_sets_in_the_format_of_mnist(name, kind, last, tmp_path):
     for split, n in (("train", 40), ("t10k", 10)):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 import train
 from mnist_cnn import data, load_model, publish, run_folder
 from mnist_cnn.evaluate import errors_outside_doubtful, evaluate
+from mnist_cnn.training import NOT_A_DIGIT, loss_of
 
 ROOT = Path(__file__).parent.parent
 DRAWN = ("drawn-digits", "reinked-digits", "nondigits", "candidates")
@@ -104,11 +105,11 @@ def test_non_digits_teach_a_threshold(tmp_path, monkeypatch):
 def test_non_digits_cost_least_where_the_network_is_undecided():
     """Equal logits for a non-digit cost log 10; a confident answer costs more."""
     recipe = dataclasses.replace(train.RECIPES["compact"][0], nondigit_weight=1.0)
-    labels = torch.tensor([train.NOT_A_DIGIT])
-    undecided = train.loss_of(torch.zeros(1, 10), labels, recipe).item()
+    labels = torch.tensor([NOT_A_DIGIT])
+    undecided = loss_of(torch.zeros(1, 10), labels, recipe).item()
     assert undecided == pytest.approx(np.log(10))
-    assert train.loss_of(10 * torch.eye(10)[:1], labels, recipe).item() > undecided + 1
-    sure = train.loss_of(10 * torch.eye(10)[:1], torch.tensor([0]), recipe).item()
+    assert loss_of(10 * torch.eye(10)[:1], labels, recipe).item() > undecided + 1
+    sure = loss_of(10 * torch.eye(10)[:1], torch.tensor([0]), recipe).item()
     assert sure < 0.01
 
 
@@ -116,9 +117,9 @@ def test_the_squared_loss():
     """Two classes at even odds: (1/2)² twice for a wrong or right answer, 0 for a sure one."""
     recipe = dataclasses.replace(train.RECIPES["compact"][0], loss="squared")
     even, sure = torch.zeros(1, 2), torch.tensor([[50.0, 0.0]])
-    assert train.loss_of(even, torch.tensor([1]), recipe).item() == pytest.approx(0.5)
-    assert train.loss_of(sure, torch.tensor([0]), recipe).item() == pytest.approx(0)
-    assert train.loss_of(sure, torch.tensor([1]), recipe).item() == pytest.approx(2)
+    assert loss_of(even, torch.tensor([1]), recipe).item() == pytest.approx(0.5)
+    assert loss_of(sure, torch.tensor([0]), recipe).item() == pytest.approx(0)
+    assert loss_of(sure, torch.tensor([1]), recipe).item() == pytest.approx(2)
 
 
 def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
