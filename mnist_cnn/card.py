@@ -194,7 +194,7 @@ def _data(report: Mapping[str, Any]) -> str:
             f" {recipe['val_size']:,} of them are held out to watch the run and to fit the "
             f"temperature{fitted}."
         )
-    added = [_ADDED[key] for key in _ADDED if recipe[key]]
+    added = [_ADDED[key] for key in _ADDED if recipe.get(key)]
     if added:
         text += f" Added are {', '.join(added[:-1])}{' and ' if added[:-1] else ''}{added[-1]}."
     if recipe.get("init_from"):
@@ -224,6 +224,7 @@ _ADDED = {
     "drawn_digits": "digits that the program draws as pen strokes, which include ways of writing "
     "that are rare in the USA (a 1 with a flag, a 7 with a bar)",
     "reinked_digits": "training digits drawn again from their skeletons with other pens",
+    "candidates": "digits cut out of lines of touching digits, whole and broken",
     "nondigits": "non-digits (letters, shapes, scribbles, pieces of digits, several digits at "
     "once)",
 }
@@ -258,8 +259,8 @@ def _procedure(report: Mapping[str, Any]) -> str:
         else "No augmentation."
     )
     refusal = (
-        " Non-digits are trained by outlier exposure (Hendrycks et al. 2019) and refused by the "
-        "energy score (Liu et al. 2020)."
+        " Non-digits are trained by outlier exposure (Hendrycks et al. 2019): the answer to them "
+        "should give all classes equal shares, and what comes too near to that is refused."
         if recipe["nondigits"]
         else ""
     )
