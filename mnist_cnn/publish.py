@@ -17,7 +17,7 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelet
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from mnist_cnn import card, hub
+from mnist_cnn import card, data, hub
 
 CARD = "README.md"
 PUBLISHED = (
@@ -298,8 +298,9 @@ def _check_tag(tag: str | None, repo_id: str, there: _There, moves: bool) -> Non
 
 
 def _test_set(report: Mapping[str, Any]) -> str:
-    dataset = report.get("recipe", {}).get("dataset", "an unknown data set")
-    return f"{report['test']['n']:,} {dataset} test images"
+    dataset = report.get("recipe", {}).get("dataset", "unknown")
+    known = dataset in data.DATASETS or data.is_folder(dataset)
+    return f"{report['test']['n']:,} {data.title(dataset) if known else dataset} test images"
 
 
 def _message(report: Mapping[str, Any], before: Mapping[str, Any] | None) -> tuple[str, str]:

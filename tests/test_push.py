@@ -143,7 +143,7 @@ def test_weights_that_cannot_be_compared_are_refused(hub, run, capsys, how):
     if how == "another test set":
         recipe = load_model(run).report["recipe"] | {"dataset": "mnist"}
         scored(run, 0, recipe=recipe)
-        message = "tested on 1,000 synthetic test images, these on 1,000 mnist test images"
+        message = "tested on 1,000 synthetic test images, these on 1,000 MNIST test images"
     elif how == "no report":
         (run / "report.json").unlink()
         message = "the new ones have no report"
