@@ -120,12 +120,12 @@ class Stopped(Exception):  # noqa: N818 - it was asked for, it is no error
 class Interruption:
     """Notes SIGINT and SIGTERM, so that a step is never cut; a second one ends the process."""
 
-    def __enter__(self) -> "Interruption":
-        self.signal: int | None = None
+    signal: int | None = None  # which of them came
+
+    def __enter__(self) -> None:
         self._before = {
             number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
         }
-        return self
 
     def _note(self, number: int, _: Any) -> None:
         self.signal = number
@@ -183,6 +183,11 @@ def train(
         if accelerator.is_main_process:
             training.save(last, digest)
 
+    def asked_to_stop() -> bool:
+        if interruption.signal:
+            accelerator.set_trigger()
+        return accelerator.check_trigger()  # set in any process
+
     def validation() -> Evaluation | None:
         return evaluate(training.result(), val_frames, val_labels) if len(val_frames) else None
 
@@ -195,7 +200,8 @@ def train(
         pin_memory=accelerator.device.type == "cuda",
         worker_init_fn=_leave_signals_to_the_parent,
     )
-    with Interruption() as interruption, _bar(training, accelerator) as bar:
+    interruption = Interruption()
+    with interruption, _bar(training, accelerator) as bar:
         save()
         saved = clock = time.perf_counter()
         batches = iter(loader)
@@ -207,9 +213,7 @@ def train(
                 training.sums["seconds"] += now - clock
                 clock = now
                 _show(bar, training)
-                if interruption.signal:
-                    accelerator.set_trigger()
-                if accelerator.check_trigger():  # in any process
+                if asked_to_stop():
                     save()
                     raise Stopped(interruption.signal or signal.SIGTERM)
                 if now - saved > SAVE_SECONDS:
@@ -222,6 +226,8 @@ def train(
                 bar.write(_line(record))
             accelerator.log(record, step=training.epoch * training.steps)
             save()
+            if asked_to_stop():
+                raise Stopped(interruption.signal or signal.SIGTERM)
             saved = clock = time.perf_counter()
     accelerator.wait_for_everyone()  # the best weights are written by one process
     model = training.result().eval()
@@ -427,18 +433,18 @@ def run_of(args: argparse.Namespace) -> Run:
         raise ValueError(f"unknown recipe {args.recipe!r}; choose one of {', '.join(RECIPES)}")
     if args.seed < 0:
         raise ValueError(f"seed must not be negative, got {args.seed}")
-    bases = RECIPES[args.recipe]
-    recipe, config, augmentation = (dataclasses.replace(b, **_given(type(b), args)) for b in bases)
+    recipe, config, augmentation = RECIPES[args.recipe]
+    recipe = dataclasses.replace(recipe, **_given(Recipe, args))
+    augmentation = dataclasses.replace(augmentation, **_given(Augmentation, args))
     if recipe.init_from:
         if given := _given(Config, args):
             flags = ", ".join(map(_flag, given))
-            raise ValueError(
-                f"{flags} cannot go with --init-from: the network is that of the weights"
-            )
+            raise ValueError(f"{flags} cannot go with --init-from, which brings its network")
         config = _weights(recipe.init_from).config
-        config = dataclasses.replace(
-            config, temperature=Config.temperature, threshold=Config.threshold
-        )
+        fitted = {"temperature": Config.temperature, "threshold": Config.threshold}
+        config = dataclasses.replace(config, **fitted)
+    else:
+        config = dataclasses.replace(config, **_given(Config, args))
     names = data.class_names(recipe.dataset)
     if names != data.DIGITS:
         if asked := [_flag(name) for name in DRAWN if getattr(args, name)]:

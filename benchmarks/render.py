@@ -68,7 +68,7 @@ def recipes_table(recipes: dict) -> str:
     head += ("training", "one frame", "parameters", "multiply-adds")
     rows = [_recipe_row(name, row) for name, row in recipes["rows"].items()]
     machines = {_machine(run) for row in recipes["rows"].values() for run in row["runs"]}
-    notes = [f"Trained on {'; '.join(sorted(machines))}."]
+    notes = [f"Trained on {'; '.join(sorted(machines))}."] if machines else []
     if "classic" in recipes and "speed" in recipes["rows"]:
         notes.append(_against_classic(recipes))
     if "shipped" in recipes:

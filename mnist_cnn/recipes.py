@@ -114,7 +114,7 @@ RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
     # 99 % in two seconds of a two-core CPU. Adam forgets fast, for an epoch has only 234 steps.
     "speed": (
         Recipe(
-            val_size=0, epochs=1, lr=0.012, beta1=0.7, beta2=0.9, weight_decay=0, warmup=0.3,
+            val_size=0, epochs=1, lr=0.01, beta1=0.7, beta2=0.9, weight_decay=0, warmup=0.3,
             grad_clip=0, ema=0,
         ),
         SPEED,

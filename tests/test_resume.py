@@ -122,6 +122,21 @@ def test_a_signal_saves_and_says_how_to_go_on(number, code, whole, tmp_path, mon
     assert_same(out, whole)
 
 
+def test_a_signal_while_an_epoch_is_evaluated(whole, tmp_path, monkeypatch, capsys):
+    out, evaluate = tmp_path / "run", train.evaluate
+
+    def signalled(*args):
+        signal.raise_signal(signal.SIGTERM)
+        return evaluate(*args)
+
+    monkeypatch.setattr(train, "evaluate", signalled)
+    assert train.main([*FLAGS, "--out", str(out)]) == 143
+    assert done(out) == (1, 0)
+    monkeypatch.setattr(train, "evaluate", evaluate)
+    assert train.main(["--resume", str(out)]) == 0
+    assert_same(out, whole)
+
+
 def test_a_full_disk_leaves_the_checkpoint_before_it(whole, tmp_path, monkeypatch, capsys):
     out, update = tmp_path / "run", train.Training.update
 

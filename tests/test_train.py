@@ -160,7 +160,7 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
         (["--recipe", "sgd", "--cycle-momentum"], "goes with --schedule onecycle"),
         (["--skip-unreadable"], "goes with --dataset folder:DIR"),
         (["--dataset", "fashion-mnist", "--nondigits", "9"], "--nondigits cannot go with"),
-        (["--init-from", "bundled", "--hidden", "9"], "--hidden cannot go with --init-from"),
+        (["--init-from", "bundled", "--channels", "9"], "--channels cannot go with --init-from"),
         (["--init-from", "no/where/at all"], "is not a folder here"),
         (["--dataset", "folder:nowhere"], "nowhere is not a folder"),
         (["--kernel-sizes", "3,3,3,3,3,4"], "kernel_sizes must be odd"),
