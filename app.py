@@ -6,6 +6,7 @@ Draw a digit or upload a picture; see the answer, the ten probabilities and what
 import argparse
 import base64
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -20,8 +21,10 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from mnist_cnn import MnistCNN, Prediction, Reading, load_model
+from mnist_cnn import MnistCNN, Prediction, Reading
+from mnist_cnn.corrections import Corrections
 from mnist_cnn.ink import open_picture, picture_size
+from mnist_cnn.live import Weights
 from mnist_cnn.sketchpad import png, sketchpad
 
 PORT = 7860
@@ -53,13 +56,18 @@ CSS = """
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    # One line names the weights and their commit; the libraries' own lines stay out.
+    logging.basicConfig(format="app.py: %(message)s")
+    logging.getLogger("mnist_cnn").setLevel(logging.INFO)
     try:
-        model, notice = load_weights(args.model)
+        weights = Weights.of(args.model)
+        names = weights.model.config.class_names
+        corrections = Corrections(args.corrections, names) if args.corrections else None
     except (ValueError, OSError) as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 1
     try:
-        build(model, notice).launch(
+        build(weights, corrections).launch(
             server_name=args.host,
             server_port=args.port,
             css=CSS,
@@ -85,6 +93,11 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("MNIST_CNN_MODEL"),
         help="folder, or Hub repo USER/NAME[@REVISION] (default: $MNIST_CNN_MODEL, else bundled)",
     )
+    result.add_argument(
+        "--corrections",
+        metavar="DIR|USER/DATASET",
+        help="let people say what a digit was, and keep that to train on (default: off)",
+    )
     result.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME)")
     result.add_argument(
         "--port",
@@ -95,44 +108,40 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def load_weights(source: str | None) -> tuple[MnistCNN, str]:
-    """The weights asked for, or the bundled ones and a notice if the Hub cannot be reached."""
-    try:
-        return load_model(source or None), ""
-    except ConnectionError as error:
-        print(f"app.py: {error} Serving the bundled weights.", file=sys.stderr)
-        return load_model(), f"{source} could not be reached, so the bundled weights are used."
-
-
-def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
-    """The page; the functions inside are its handlers."""
-    names = model.config.class_names
+def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks:
+    """The page; the functions inside are its handlers. Each takes the model of its moment."""
 
     def read_drawing(drawing: str | None) -> str:
-        return or_reason(lambda: one(png(drawing), "Draw a digit: it is read after every stroke."))
+        return or_reason(
+            lambda model: one(model, png(drawing), "Draw a digit: it is read after every stroke.")
+        )
 
     def read_upload(path: str | None) -> str:
         invitation = "Choose a picture: it is read at once."
-        return or_reason(lambda: several(path) or one(path, invitation))
+        return or_reason(lambda model: several(model, path) or one(model, path, invitation))
 
-    def or_reason(answer: Callable[[], str]) -> str:
+    def or_reason(answer: Callable[[MnistCNN], str]) -> str:
+        model = weights.model
         try:
-            return answer()
+            return answer(model)
         except ValueError as error:
+            names = model.config.class_names
             return answer_html(model.predict(None), names, text=without_folder(error))
 
-    def one(image: bytes | str | None, invitation: str) -> str:
+    def one(model: MnistCNN, image: bytes | str | None, invitation: str) -> str:
         prediction = model.predict(image)
         heatmap = model.explain(prediction.frame)
-        return answer_html(prediction, names, heatmap, invitation if image is None else "")
+        text = invitation if image is None else ""
+        return answer_html(prediction, model.config.class_names, heatmap, text)
 
-    def several(path: str | None) -> str:
+    def several(model: MnistCNN, path: str | None) -> str:
         reading = model.read(path)
+        names = model.config.class_names
         return reading_html(path, reading, names) if len(reading.digits) > 1 else ""
 
     def predict(path: str | None) -> dict[str, Any]:
         try:
-            return model.predict(path).to_dict()
+            return weights.model.predict(path).to_dict()
         except ValueError as error:
             raise gr.Error(without_folder(error), print_exception=False) from error
 
@@ -143,6 +152,7 @@ def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
                 drawing = sketchpad()
             with gr.Column():
                 answer = gr.HTML(read_drawing(None), apply_default_css=False)
+                ask_what_it_was(weights, corrections, drawing, png)
         with gr.Tab("Upload"), gr.Row():
             with gr.Column():
                 upload = picture(
@@ -150,18 +160,53 @@ def build(model: MnistCNN, notice: str = "") -> gr.Blocks:
                 )
             with gr.Column():
                 upload_answer = gr.HTML(read_upload(None), apply_default_css=False)
-        gr.Markdown(weights_text(model, notice), elem_id="weights")
+                ask_what_it_was(weights, corrections, upload, lambda path: path)
+        about = gr.Markdown(weights_text(weights), elem_id="weights")
 
         live = {"show_progress": "hidden", "api_visibility": "private"}
         # "always_last": a stroke that ends while the one before is read is read next, not dropped.
         drawing.input(read_drawing, drawing, answer, trigger_mode="always_last", **live)
         upload.change(read_upload, upload, upload_answer, **live)
+        # Made anew for every visitor: the weights may have changed since the start.
+        page.load(lambda: weights_text(weights), None, about, **live)
 
         # The endpoint for programs: a picture in, JSON out.
         image = picture("picture", ["upload"], visible=False)
         result = gr.JSON(visible=False, label="digit, confidence, probs, reason")
         gr.Button(visible=False).click(predict, image, result, api_name="predict")
     return page
+
+
+def ask_what_it_was(
+    weights: Weights,
+    corrections: Corrections | None,
+    source: gr.components.Component,
+    picture_of: Callable[[str | None], bytes | str | None],
+) -> None:
+    """Buttons to say what the picture of `source` really was; none if corrections are off."""
+    if not corrections:
+        return
+
+    def keep(value: str | None, right: str) -> tuple[None, str]:
+        try:
+            picture = picture_of(value)
+            if picture is None:
+                return None, "There is no picture yet."
+            corrections.keep(weights.model, picture, right)
+            return None, f"Thank you: kept as “{right}”."
+        except ValueError as error:
+            return None, f"Not kept: {without_folder(error)}"
+        except OSError as error:
+            print(f"app.py: a correction was not kept: {error}", file=sys.stderr)
+            return None, "Not kept: it could not be written. Please tell whoever runs this page."
+
+    with gr.Accordion("Read wrong? Say what it was", open=False):
+        gr.Markdown(corrections.consent)
+        right = gr.Radio(weights.model.config.class_names, label="It was", elem_classes="right")
+        thanks = gr.Markdown(elem_classes="thanks")
+        right.input(
+            keep, [source, right], [right, thanks], show_progress="hidden", api_visibility="private"
+        )
 
 
 def picture(label: str, sources: list[str], visible: bool = True) -> gr.Image:
@@ -175,8 +220,9 @@ def picture(label: str, sources: list[str], visible: bool = True) -> gr.Image:
     return image
 
 
-def weights_text(model: MnistCNN, notice: str) -> str:
+def weights_text(weights: Weights) -> str:
     """Which weights are in use and how accurate they are, as Markdown."""
+    model, notice = weights.model, weights.notice
     text = f"**Weights:** {model.source}"
     test = model.report.get("test")
     if test:

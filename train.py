@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from mnist_cnn import data, hub, run_folder, strokes
+from mnist_cnn import data, publish, run_folder, strokes
 from mnist_cnn.augment import Augmentation
 from mnist_cnn.damage import damage
 from mnist_cnn.evaluate import (
@@ -502,6 +502,8 @@ def _resumed(folder: Path, args: argparse.Namespace) -> tuple[Run, dict[str, Any
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
+        if args.push_to_hub:
+            publish.check_login(args.push_to_hub)
         return _main(args)
     except (ValueError, OSError, FloatingPointError) as error:
         return _failed(str(error))
@@ -552,9 +554,20 @@ def _main(args: argparse.Namespace) -> int:
         test = data.load(dataset, args.data_dir, False, run.recipe.skip_unreadable)
         _finish(model, run, trained, engine, out, test, frames)
         if args.push_to_hub:
-            print(f"published: {hub.push(out, args.push_to_hub)}")
+            push(out, args.push_to_hub)
     accelerator.end_training()
     return 0
+
+
+def push(out: Path, repo_id: str) -> None:
+    """Publish a finished run; if that fails, the run is whole and can be pushed by itself."""
+    try:
+        done = publish.push(out, repo_id)
+    except (ValueError, OSError) as error:
+        again = f"python -m mnist_cnn push {shlex.quote(str(out))} {repo_id}"
+        raise type(error)(f"{error}\nThe run is complete. To push it: {again}") from error
+    print(done)
+    print(f"published: {done.url}")
 
 
 def _announce(run: Run, engine: Engine) -> None:
@@ -602,8 +615,20 @@ def _finish(
     }
     if run.recipe.dataset == "mnist":
         model.report["test"]["errors_outside_doubtful"] = errors_outside_doubtful(result)
+    if before := _before(run, model, test):
+        model.report["before"] = before
     run_folder.write(model, run, out, test, frames)
     print(f"test accuracy {result.accuracy:.2%} ({result.errors} errors in {result.n:,}) → {out}")
+
+
+def _before(run: Run, model: MnistCNN, test: tuple[Tensor, Tensor]) -> dict[str, Any] | None:
+    """How the weights that fine-tuning began with do on the same test set."""
+    if not run.recipe.init_from:
+        return None
+    weights = _weights(run.recipe.init_from)
+    if weights.config.class_names != model.config.class_names:
+        return None
+    return {"weights": weights.source, "test": dataclasses.asdict(evaluate(weights, *test))}
 
 
 def _resume_command(args: argparse.Namespace, out: Path) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `python -m mnist_cnn predict | evaluate | push`."""
+"""The command line: `python -m mnist_cnn predict | evaluate | push | space`."""
 
 import argparse
 import dataclasses
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn import data, hub
+from mnist_cnn import data, publish, space
 from mnist_cnn.evaluate import evaluate
 from mnist_cnn.model import MnistCNN, load_model
 from mnist_cnn.pictures import evaluate_pictures
@@ -42,7 +42,26 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("folder", metavar="RUN")
     command.add_argument("repo_id", metavar="USER/NAME")
     command.add_argument("--private", action="store_true", help="if the repo is made now")
+    command.add_argument("--revision", metavar="BRANCH", help="made from main if needed")
+    command.add_argument("--create-pr", action="store_true", help="open a pull request instead")
+    command.add_argument("--tag", help="a name for the commit, such as v1")
+    command.add_argument("--dry-run", action="store_true", help="only list what would change")
+    command.add_argument("--force", action="store_true", help="also weights that are worse")
     command.set_defaults(run=_push)
+
+    command = commands.add_parser("space", help="create or update a Space that runs the app")
+    command.add_argument("space_id", metavar="USER/SPACE")
+    command.add_argument("--model", required=True, help="Hub repo USER/NAME[@REVISION]")
+    command.add_argument("--private", action="store_true", help="if the Space is made now")
+    command.add_argument("--zero-gpu", action="store_true", help="for ZeroGPU instead of a CPU")
+    command.add_argument(
+        "--dry-run",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="only list what would change, or write the Space's files to DIR",
+    )
+    command.set_defaults(run=_space)
     return result
 
 
@@ -129,5 +148,32 @@ def _evaluate_pictures(args: argparse.Namespace, model: MnistCNN) -> int:
 
 def _push(args: argparse.Namespace) -> int:
     load_model(args.folder)  # refuses to publish what nobody could load
-    print(hub.push(args.folder, args.repo_id, private=args.private))
+    done = publish.push(
+        args.folder,
+        args.repo_id,
+        private=args.private,
+        revision=args.revision,
+        create_pr=args.create_pr,
+        tag=args.tag,
+        dry_run=args.dry_run,
+        force=args.force,
+    )
+    return _pushed(done, args.dry_run)
+
+
+def _pushed(done: publish.Push, dry_run: bool) -> int:
+    print(done)
+    if dry_run:
+        print("nothing was sent (--dry-run)")
+    else:
+        print(f"published: {done.url}" if done.url else "nothing changed: no commit")
     return 0
+
+
+def _space(args: argparse.Namespace) -> int:
+    if args.dry_run:
+        print(f"wrote {space.write(args.dry_run, args.model, zero_gpu=args.zero_gpu)}")
+        return 0
+    dry_run = args.dry_run is not None
+    wish = {"private": args.private, "zero_gpu": args.zero_gpu, "dry_run": dry_run}
+    return _pushed(space.push(args.space_id, args.model, **wish), dry_run)

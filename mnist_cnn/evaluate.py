@@ -28,6 +28,7 @@ class Evaluation:
     wrong: tuple[int, ...]  # which frames the errors are
     interval: tuple[float, float]  # Wilson 95 % interval of the accuracy
     per_class: dict[str, float]  # accuracy on the frames of each class
+    per_class_n: dict[str, int]  # how many frames each class has
     ece: float  # expected calibration error, 15 bins (Guo et al. 2017, arXiv 1706.04599)
     loss: float  # mean cross-entropy
     seconds: float
@@ -44,17 +45,19 @@ def evaluate(
     logits = raw_logits(model, frames, batch_size) / model.config.temperature
     confidence, answer = logits.softmax(1).max(1)
     correct = answer == labels
+    per_class = {
+        name: (int(correct[labels == index].sum()), n)
+        for index, name in enumerate(model.config.class_names)
+        if (n := int((labels == index).sum()))
+    }
     return Evaluation(
         accuracy=correct.float().mean().item(),
         errors=int((~correct).sum()),
         wrong=tuple((~correct).nonzero().flatten().tolist()),
         n=len(labels),
         interval=wilson(int(correct.sum()), len(labels)),
-        per_class={
-            name: correct[labels == index].float().mean().item()
-            for index, name in enumerate(model.config.class_names)
-            if (labels == index).any()
-        },
+        per_class={name: right / n for name, (right, n) in per_class.items()},
+        per_class_n={name: n for name, (_, n) in per_class.items()},
         ece=calibration_error(confidence, correct),
         loss=F.cross_entropy(logits, labels).item(),
         seconds=time.perf_counter() - start,

@@ -1,12 +1,24 @@
-"""Between a weights folder and the Hugging Face Hub: `fetch` one, `push` one."""
+"""From the Hugging Face Hub to a folder (`fetch`), and the Hub's failures in plain words.
 
+`publish.py` goes the other way.
+"""
+
+import hashlib
+import json
+import logging
 import os
 import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, HfApi, snapshot_download
+from huggingface_hub import HfApi, constants, get_token, snapshot_download
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -14,14 +26,19 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-WEIGHTS = ("config.json", "model.safetensors", "report.json")
-PUBLISHED = (
-    *WEIGHTS, "augmentation.json", "README.md", "report.html", "augmented.png", "confusion.png",
-    "curves.png", "filters.png", "mistakes.png", "per_class.png", "predictions.png",
-)  # fmt: skip
+PATIENCE = 4.5  # seconds for the Hub's first word; the client alone would wait 23 and longer
+
+# What a folder of weights holds, and how many bytes each file may have at most: whoever made it may
+# mean harm. The largest network that a config may ask for has 200 MB of weights.
+NEEDED = ("config.json", "model.safetensors")
+WEIGHTS = {"config.json": 1_000_000, "model.safetensors": 210_000_000, "report.json": 16_000_000}
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-_REPO_ID = re.compile(rf"({_NAME}/{_NAME})(?:@([^\s@]+))?")
+REPO_ID = re.compile(rf"({_NAME}/{_NAME})(?:@([^\s@]+))?")
+_ADDRESS = re.compile(rf"(https?://[^/]+/)?(datasets|spaces)?/?({_NAME}/{_NAME})")
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+logger = logging.getLogger(__name__)
 
 
 def fetch(
@@ -36,92 +53,303 @@ def fetch(
     """The folder that holds the weights, and in words where they come from.
 
     A folder is returned as it is. `USER/NAME[@REVISION]` is downloaded at one commit; a copy that
-    was downloaded before is used when the Hub cannot be reached.
+    was downloaded before is used when the Hub cannot be reached, and without asking the Hub when
+    REVISION is a full commit id. A copy that was damaged since is downloaded again.
 
     Raises:
-        ValueError: neither a folder nor a repo that can be read.
-        ConnectionError: the Hub could not be reached and there is no copy.
+        ValueError: neither a folder nor a repo that can be read, or its files are not weights.
+        ConnectionError: the Hub could not be reached (within `PATIENCE`) and there is no copy.
+        OSError: the cache folder cannot be written.
     """
     if source != "" and Path(source).is_dir():  # Path("") is the current folder
-        return Path(source), f"folder {Path(source).resolve().name}"
+        folder, where = Path(source), f"folder {Path(source).resolve().name}"
+        _check_files(folder, where)
+        return folder, where
     repo_id, named_revision = split_repo_id(source)
     revision = revision or named_revision
-    try:
-        folder = snapshot_download(
-            repo_id,
-            revision=revision,
-            allow_patterns=list(WEIGHTS),
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            force_download=force_download,
-        )
-    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
-        raise _explained(error, repo_id, revision) from error
+    wanted = {"revision": revision, "token": token, "cache_dir": cache_dir}
+    offline = local_files_only or constants.HF_HUB_OFFLINE
+    folder = None
+    with explained(repo_id, revision):
+        if (offline or _COMMIT.fullmatch(revision or "")) and not force_download:
+            folder = _copy(repo_id, **wanted)
+        if folder is None and not offline and _answers(repo_id, revision, token):
+            folder = _download(repo_id, **wanted, force_download=force_download)
+        elif folder is None and not offline:
+            folder = _copy(repo_id, **wanted)
+            if folder:
+                logger.warning("no answer from the Hub: using the downloaded copy of %s", repo_id)
+    if folder is None:
+        raise _no_answer(repo_id)
+    _refuse_damaged(folder, repo_id)
     # The snapshot's folder is named after the commit.
-    return Path(folder), f"Hub repo {repo_id} at commit {Path(folder).name}"
+    where = f"Hub repo {repo_id} at commit {folder.name}"
+    _check_files(folder, where)
+    return folder, where
 
 
 def split_repo_id(source: str | os.PathLike) -> tuple[str, str | None]:
     """`USER/NAME[@REVISION]` as (USER/NAME, REVISION or None)."""
-    match = _REPO_ID.fullmatch(source) if isinstance(source, str) else None
-    if not match:
+    match = REPO_ID.fullmatch(source) if isinstance(source, str) else None
+    if match:
+        return match[1], match[2]
+    address = _ADDRESS.match(str(source))
+    if address and address[2]:
+        kind = address[2].removesuffix("s")
         raise ValueError(
-            f"{str(source)!r} is not a folder here, and not a Hub repo id either "
-            "(those look like USER/NAME or USER/NAME@REVISION). Check the path."
+            f"{str(source)!r} is the address of a {kind}; a model's repo is needed here"
         )
-    return match[1], match[2]
+    if address and address[1]:
+        raise ValueError(f"{str(source)!r} is an address: pass the repo alone, {address[3]}")
+    if Path(source).is_file():
+        raise ValueError(f"{str(source)!r} is a file: pass the folder that it lies in")
+    raise ValueError(
+        f"{str(source)!r} is not a folder here, and not a Hub repo id either "
+        "(those look like USER/NAME or USER/NAME@REVISION). Check the path."
+    )
 
 
-def push(
-    folder: str | os.PathLike, repo_id: str, *, private: bool = False, token: str | None = None
-) -> str:
-    """Publish a run folder in one commit, making the repo if needed; returns the commit's address.
+def _copy(repo_id: str, **wanted: Any) -> Path | None:
+    """The folder of a whole, undamaged copy in the cache; None if there is none."""
+    try:
+        folder = Path(
+            snapshot_download(
+                repo_id, **wanted, allow_patterns=list(WEIGHTS), local_files_only=True
+            )
+        )
+    except LocalEntryNotFoundError:
+        return None
+    whole = all((folder / name).is_file() for name in NEEDED)
+    if _damaged(folder):
+        logger.warning("the downloaded copy of %s is damaged: not used", repo_id)
+        return None
+    return folder if whole else None
 
-    Files of other names stay at home. The folder is not changed, so a failed push can be repeated.
 
-    Raises:
-        ValueError: malformed repo id, incomplete folder, or no right to write.
-        ConnectionError: the Hub could not be reached.
+def _answers(repo_id: str, revision: str | None, token: str | bool | None) -> bool:
+    """Whether the Hub can be reached; refuses repos that hold no weights of ours.
+
+    Raises whatever the Hub refuses with: a wrong token is not the same as no network.
     """
-    if split_repo_id(repo_id)[1]:
-        raise ValueError(f"a revision cannot be pushed to: pass {repo_id.partition('@')[0]}")
-    folder = Path(folder)
-    missing = [
-        name for name in ("config.json", "model.safetensors") if not (folder / name).exists()
-    ]
-    if missing:
-        raise ValueError(f"{folder} is not a finished run: it has no {' and no '.join(missing)}")
-    files = [folder / name for name in PUBLISHED if (folder / name).exists()]
     api = HfApi(token=token)
     try:
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        commit = api.create_commit(
-            repo_id,
-            [CommitOperationAdd(file.name, file) for file in files],
-            commit_message=f"Upload {folder.name}",
+        info = _within(
+            PATIENCE,
+            lambda: api.model_info(
+                repo_id, revision=revision, files_metadata=True, timeout=PATIENCE
+            ),
         )
-    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
-        raise _explained(error, repo_id, None) from error
-    return commit.commit_url
+    except HfHubHTTPError as error:
+        if error.response.status_code in range(400, 429):
+            raise
+        return False
+    except (httpx2.HTTPError, OSError, json.JSONDecodeError):  # or a page that asks for a login
+        return False
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+    _check_names(sizes, f"Hub repo {repo_id} at commit {info.sha}")
+    for name in sizes.keys() & WEIGHTS:
+        _check_size(name, sizes[name], f"Hub repo {repo_id}")
+    return True
 
 
-def _explained(error: Exception, repo_id: str, revision: str | None) -> Exception:
-    """The same failure, saying what to do."""
+def _within(seconds: float, call: Callable[[], Any]) -> Any:
+    """The result of a call, or `TimeoutError`. HTTP timeouts do not cover the look-up of a name."""
+    result: Future = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(call())
+        except BaseException as error:  # it belongs to the caller
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return result.result(timeout=seconds)
+
+
+def _download(repo_id: str, *, force_download: bool, **wanted: Any) -> Path:
+    """Download what the cache does not hold, and again what it holds damaged."""
+
+    def get(force: bool) -> Path:
+        wish = {**wanted, "allow_patterns": list(WEIGHTS), "force_download": force}
+        return Path(snapshot_download(repo_id, **wish))
+
+    folder = get(force_download)
+    if _damaged(folder):
+        logger.warning("the downloaded copy of %s is damaged: downloading it again", repo_id)
+        folder = get(True)
+    return folder
+
+
+def _refuse_damaged(folder: Path, repo_id: str) -> None:
+    for name in _damaged(folder):
+        # Or the next start would take the file for what the cache says it is.
+        (folder / name).resolve().unlink()
+        raise ConnectionError(
+            f"{name} of {repo_id} arrived damaged twice: its checksum is wrong. "
+            "Try again later, or over another network."
+        )
+
+
+def _damaged(folder: Path) -> list[str]:
+    return [name for name in WEIGHTS if not _is_intact(folder / name)]
+
+
+def _is_intact(file: Path) -> bool:
+    """Whether a cached file has the content that it had on the Hub; a missing file passes.
+
+    The cache names a content by the hash that the Hub gives it (SHA-256 in LFS, else git's) and
+    links to it. The client itself compares sizes only.
+    """
+    blob = file.resolve()
+    if not blob.is_file() or not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", blob.name):
+        return True
+    size = blob.stat().st_size
+    digest = hashlib.sha256() if len(blob.name) == 64 else hashlib.sha1(b"blob %d\0" % size)
+    with blob.open("rb") as stream:
+        hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest() == blob.name
+
+
+# Folders that somebody else made ------------------------------------------------------------------
+
+
+def _check_files(folder: Path, where: str) -> None:
+    """Refuse a folder that lacks weights, or whose files are links to elsewhere, devices or huge.
+
+    Only those of the Hub's cache may be links: to the contents beside its snapshots.
+    """
+    _check_names({file.name for file in folder.iterdir()}, where)
+    blobs = folder.resolve().parent.parent / "blobs"
+    for name in WEIGHTS:
+        file = folder / name
+        if not file.is_symlink() and not file.exists():
+            continue
+        if file.is_symlink() and file.resolve().parent not in (folder.resolve(), blobs):
+            raise ValueError(f"{name} of {where} is a link to outside of its folder: not followed")
+        if not file.is_file():
+            raise ValueError(f"{name} of {where} is not a file")
+        _check_size(name, file.stat().st_size, where)
+
+
+def _check_names(names: Any, where: str) -> None:
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        others = sorted(name for name in names if not name.startswith("."))
+        found = ", ".join(others[:5]) + (", …" if len(others) > 5 else "") or "nothing"
+        raise ValueError(
+            f"{where} is not a model of mnist_cnn: it has no {' and no '.join(missing)}, "
+            f"but {found}. Pass a run folder of train.py, or a repo that one was pushed to."
+        )
+
+
+def _check_size(name: str, size: int, where: str) -> None:
+    if size > WEIGHTS[name]:
+        raise ValueError(
+            f"{name} of {where} has {size:,} bytes; for a model of mnist_cnn it has at most "
+            f"{WEIGHTS[name]:,}"
+        )
+
+
+def read_report(file: Path, where: str) -> dict[str, Any]:
+    """The report that lies beside weights, which may come from a stranger.
+
+    Raises:
+        ValueError: not a report, or its accuracies make no sense.
+    """
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        before = (report.get("before") or {}).get("test")
+        for part in filter(None, (report.get("test"), report.get("validation"), before)):
+            if not 0 <= part["accuracy"] <= 1 or not 0 <= int(part["errors"]) <= int(part["n"]):
+                raise ValueError("its accuracies make no sense")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"cannot use {file.name} of {where}: {type(error).__name__}: {error}"
+        ) from error
+    return report
+
+
+# What went wrong ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def explained(repo_id: str, revision: str | None = None, kind: str = "model") -> Iterator[None]:
+    """Turns the client's exceptions into ours, which say what to do."""
+    try:
+        yield
+    except RuntimeError as error:  # how the client reports an upload that failed
+        raise _explained(error.__cause__ or error, repo_id, revision, kind) from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise _explained(error, repo_id, revision, kind) from error
+
+
+def _explained(error: Exception, repo_id: str, revision: str | None, kind: str) -> Exception:
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     if isinstance(error, GatedRepoError):
         return ValueError(f"{repo_id} is gated: ask for access on its page, then `hf auth login`")
-    if isinstance(error, RepositoryNotFoundError) or status in (401, 403):
-        return ValueError(
-            f"{repo_id!r} is neither a folder here nor a Hub repo that you may use. Check the "
-            "spelling; if it is private, or you want to write to it, run `hf auth login` first."
-        )
     if isinstance(error, RevisionNotFoundError):
         return ValueError(f"{repo_id} has no branch, tag or commit {revision!r}")
-    if isinstance(error, LocalEntryNotFoundError | httpx2.HTTPError) or status:
-        return ConnectionError(
-            f"no folder {repo_id!r} here, and the Hub could not be reached to look for a repo of "
-            "that name, nor is there a downloaded copy. Check the network, or pass a folder. "
-            f"({type(error.__cause__ or error).__name__})"
+    if isinstance(error, LocalEntryNotFoundError):
+        return _no_answer(repo_id)
+    if isinstance(error, EntryNotFoundError):
+        return ValueError(f"{repo_id} lacks a file that its commit names: {error}")
+    if status == 401 and get_token() and not isinstance(error, RepositoryNotFoundError):
+        return ValueError(
+            "the Hub does not accept the token: it is wrong or expired. Run `hf auth login`."
         )
-    return OSError(f"{repo_id}: {error}")  # the cache folder or the disk, not the Hub
+    if isinstance(error, RepositoryNotFoundError) or status == 401:
+        return ValueError(_not_found(repo_id, kind))
+    if status == 403 and error.response.request.method in ("GET", "HEAD"):
+        return ValueError(
+            f"the token may not read {repo_id}: log in (`hf auth login`) with another"
+        )
+    if status == 403:
+        return ValueError(
+            f"the token may not write to {repo_id}: log in (`hf auth login`) with a token that has "
+            "the role “write”, of an account that the repo belongs to"
+        )
+    if status in (409, 412):
+        return ConnectionError(
+            f"{repo_id} was changed by somebody else in the meantime, so nothing was pushed. "
+            "Repeat the command: it compares with what is there now."
+        )
+    if status == 429:
+        wait = error.response.headers.get("Retry-After")
+        after = f"{wait} seconds" if wait else "some minutes"
+        return ConnectionError(f"the Hub asks for fewer requests: try again after {after}")
+    if status is not None and status < 500:
+        return ValueError(f"the Hub refuses {repo_id}: {error}")
+    if status is not None:
+        return ConnectionError(f"the Hub is out of order (status {status}): try again later")
+    if isinstance(error, httpx2.HTTPError | ConnectionError | TimeoutError | RuntimeError):
+        return ConnectionError(
+            f"the connection to the Hub broke ({type(error).__name__}): check the network and "
+            "repeat the command"
+        )
+    if getattr(error, "errno", None) is None:  # the client found less in a file than announced
+        return ConnectionError(f"a file of {repo_id} arrived incomplete: try again ({error})")
+    return OSError(  # the disk, not the Hub
+        f"cannot store files of {repo_id}: {error}. Free some space, or set HF_HOME to a folder "
+        "that can be written."
+    )
+
+
+def _not_found(repo_id: str, kind: str) -> str:
+    """The sentence for a repo that is not there, or hidden; names one of another kind."""
+    for other in {"model", "dataset", "space"} - {kind}:
+        try:
+            if _within(PATIENCE, lambda other=other: HfApi().repo_exists(repo_id, repo_type=other)):
+                return f"{repo_id} is a {other} on the Hub; a {kind} is needed here"
+        except (httpx2.HTTPError, OSError):
+            break  # the first answer has to do
+    return (
+        f"{repo_id!r} is neither a folder here nor a {kind} on the Hub that you may use. Check the "
+        "spelling; if it is private, or you want to write to it, run `hf auth login` first."
+    )
+
+
+def _no_answer(repo_id: str) -> ConnectionError:
+    return ConnectionError(
+        f"no folder {repo_id!r} here, and the Hub could not be reached to look for a repo of "
+        "that name, nor is there a downloaded copy. Check the network, or pass a folder."
+    )

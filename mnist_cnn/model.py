@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mnist_cnn import hub
+from mnist_cnn import hub, publish
 from mnist_cnn.explain import explain
 from mnist_cnn.predict import Prediction, predict
 from mnist_cnn.read import Reading, read
@@ -24,6 +24,8 @@ from mnist_cnn.read import Reading, read
 BUNDLED = Path(__file__).parent / "weights"
 CONFIG_VERSION = 1
 MAX_PARAMETERS = 50_000_000
+MAX_MAP = 500_000  # values in one feature map of one frame: 2 MB, or 2 GB in a batch of 1,000
+MAX_HEADER = 100_000  # bytes; ours have about 60 for each tensor
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,12 @@ class Config:
                 f"this config asks for {self.parameters():,} parameters, "
                 f"at most {MAX_PARAMETERS:,} are allowed"
             )
+        largest = max(width * positions for _, width, positions in self._layers())
+        if largest > MAX_MAP:
+            raise ValueError(
+                f"this config asks for feature maps of {largest:,} values, "
+                f"at most {MAX_MAP:,} are allowed"
+            )
 
     def sizes(self) -> list[int]:
         """Side of the feature map, in pixels, after each convolution and its pool."""
@@ -129,7 +137,7 @@ class Config:
         """Read the text of `config.json`; every field must be there and no other."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"config.json is not valid JSON: {error}") from error
         if not isinstance(values, dict):
             raise ValueError(f"config.json must hold an object, got {type(values).__name__}")
@@ -346,10 +354,15 @@ class MnistCNN(
             local_files_only=local_files_only,
             force_download=force_download,
         )
-        model = cls(Config.from_json(_read(folder / "config.json", where)))
+        return cls._load(folder, where)
+
+    @classmethod
+    def _load(cls, folder: Path, where: str) -> Self:
+        """From a folder that `hub.fetch` has looked at."""
+        model = cls(_read_config(folder / "config.json", where))
         model._load_weights(folder / "model.safetensors", where)
         if (folder / "report.json").exists():
-            model.report = json.loads(_read(folder / "report.json", where))
+            model.report = hub.read_report(folder / "report.json", where)
         model.source = where
         logger.info("weights: %s", where)
         return model.eval()
@@ -359,6 +372,7 @@ class MnistCNN(
             key: (tuple(value.shape), _SAFETENSORS_DTYPES[value.dtype])
             for key, value in self.state_dict().items()
         }
+        _check_header(file, where)
         try:
             with safe_open(file, framework="pt") as tensors:
                 # Names, shapes and dtypes come from the header: no tensor is read before the check.
@@ -366,6 +380,7 @@ class MnistCNN(
                 found = {k: (tuple(v.get_shape()), v.get_dtype()) for k, v in found.items()}
         except (SafetensorError, OSError) as error:
             raise ValueError(f"cannot read {file.name} of {where}: {error}") from error
+        self._check_classes(found, where)
         problems = [
             *(f"missing {key}" for key in expected.keys() - found.keys()),
             *(f"not expected {key}" for key in found.keys() - expected.keys()),
@@ -387,6 +402,16 @@ class MnistCNN(
             raise ValueError(f"model.safetensors of {where} holds NaN or infinity in {bad[0]}")
         self.load_state_dict(tensors, strict=True)
 
+    def _check_classes(self, found: dict[str, tuple[tuple[int, ...], str]], where: str) -> None:
+        last = [key for key, _ in self.head.named_parameters() if "weight" in key][-1]
+        shape, _ = found.get(f"head.{last}", ((), ""))
+        names = len(self.config.class_names)
+        if shape and shape[0] != names:
+            raise ValueError(
+                f"the weights of {where} tell {shape[0]} classes apart, but its config.json names "
+                f"{names}: class_names must be those that the network was trained with"
+            )
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `config.json`, `model.safetensors` and, if there is one, `report.json`.
 
@@ -406,21 +431,37 @@ class MnistCNN(
                 file.chmod(0o644)  # safetensors writes for the owner's eyes only
                 file.replace(folder / file.name)
 
-    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-        """Save to a temporary folder and publish it in one commit; returns the commit's address."""
+    def push_to_hub(self, repo_id: str, **how: Any) -> str:
+        """Publish in one commit with a card; returns the commit's address, "" if nothing changed.
+
+        `how` and what is raised are those of `mnist_cnn.publish.push`.
+        """
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            return hub.push(folder, repo_id, private=private, token=token)
+            return publish.push(folder, repo_id, **how).url or ""
 
 
 _SAFETENSORS_DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 
 
-def _read(file: Path, where: str) -> str:
+def _check_header(file: Path, where: str) -> None:
+    """Refuse a header that would take gigabytes to parse; it starts with its own length."""
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    if length > MAX_HEADER:
+        raise ValueError(
+            f"cannot read {file.name} of {where}: its header claims {length:,} bytes, "
+            f"at most {MAX_HEADER:,} are allowed"
+        )
+
+
+def _read_config(file: Path, where: str) -> Config:
     try:
-        return file.read_text(encoding="utf-8")
+        return Config.from_json(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot read {file.name} of {where}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def load_model(source: str | Path | None = None, revision: str | None = None) -> MnistCNN:
@@ -431,6 +472,4 @@ def load_model(source: str | Path | None = None, revision: str | None = None) ->
     """
     if source is not None:
         return MnistCNN.from_pretrained(source, revision=revision)
-    model = MnistCNN.from_pretrained(BUNDLED)
-    model.source = "bundled with mnist_cnn"
-    return model
+    return MnistCNN._load(BUNDLED, "bundled with mnist_cnn")

@@ -15,7 +15,6 @@ from mnist_cnn.model import MnistCNN
 from mnist_cnn.recipes import Run
 
 PAGES = Path(__file__).parent
-CARDS = PAGES.parent  # beside train.py
 # Title of each picture, in the order of the page.
 PICTURES = {
     "curves.png": "Loss and accuracy",
@@ -49,7 +48,7 @@ def write(
         _write_pictures(model, new, test)
         _write_augmented(augmenter, frames[:SHOWN], run.seed, new)
         (new / "report.html").write_text(_page(model, new), encoding="utf-8")
-        (new / "README.md").write_text(_card(model), encoding="utf-8")
+        (new / "README.md").write_text(card.render(model.report), encoding="utf-8")
         for file in new.iterdir():
             file.replace(folder / file.name)
 
@@ -95,9 +94,3 @@ def _page(model: MnistCNN, folder: Path) -> str:
             for name, title in PICTURES.items()
         },
     )
-
-
-def _card(model: MnistCNN) -> str:
-    reads_digits = model.config.class_names == data.DIGITS
-    template = CARDS / ("model_card.md" if reads_digits else "other_card.md")
-    return card.render(template.read_text(encoding="utf-8"), model.report)

@@ -6,10 +6,16 @@ from pathlib import Path
 # Nothing in a test may reach beyond this machine, and the Hub client reads these at import.
 os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from hub_server import HubServer
+from huggingface_hub import constants, file_download
+from huggingface_hub.utils import _http, disable_progress_bars
 from PIL import Image
 
+import train
 from mnist_cnn import MnistCNN, data, load_model
 
 DATA_DIR = Path(os.environ.get("MNIST_DATA_DIR", "data"))
@@ -43,3 +49,33 @@ def frames() -> np.ndarray:
 @pytest.fixture(scope="session")
 def model() -> MnistCNN:
     return load_model()
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A Hub of this test's own, which the client in this process talks to, logged in.
+
+    `hub.waits` lists how long the client would have waited before each retry; it does not wait.
+    """
+    with HubServer(tmp_path / "hub", token="hf_secret_token") as server:
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+        monkeypatch.setenv("HF_TOKEN", server.token)
+        server.waits = []
+        clock = SimpleNamespace(sleep=server.waits.append)
+        monkeypatch.setattr(_http, "time", clock)
+        monkeypatch.setattr(file_download, "time", clock)
+        disable_progress_bars()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Path:
+    """The folder of a real, small run of train.py; tests copy it before they change it."""
+    out = tmp_path_factory.mktemp("runs") / "notebook-seed0"
+    flags = ["--dataset", "synthetic", "--epochs", "1", "--val-size", "200", "--workers", "0"]
+    assert train.main(["--recipe", "notebook", *flags, "--out", str(out)]) == 0
+    return out

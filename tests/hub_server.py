@@ -345,7 +345,7 @@ class Api:
     def answer(self, method: str, call: Call) -> Reply:
         for wanted, pattern, endpoint in ROUTES:
             match = re.fullmatch(pattern, call.path)
-            if match and method in wanted.split("|"):
+            if match and wanted == method.replace("HEAD", "GET"):
                 found = {key: unquote(text) for key, text in match.groupdict().items() if text}
                 call = Call(**vars(call) | found)
                 if "signature" not in call.query:
@@ -453,7 +453,11 @@ class Api:
         about = {"id": repo.name, "author": repo.name.split("/")[0], "sha": commit["id"]}
         about |= {"private": repo.private, "gated": repo.settings["gated"], "disabled": False}
         about |= {"lastModified": commit["date"], "tags": [], "downloads": 0, "likes": 0}
-        return json_reply(about | {"siblings": [{"rfilename": path} for path in commit["files"]]})
+        siblings = [
+            {"rfilename": path} | (sizes_of(path, entry) if "blobs" in call.query else {})
+            for path, entry in commit["files"].items()
+        ]
+        return json_reply(about | {"siblings": siblings})
 
     # Revisions
 
@@ -588,6 +592,15 @@ class Api:
             items = [item for item in items if item["path"].count("/") == depth]
         return json_reply(items)
 
+    def paths_info(self, call: Call) -> Reply:
+        """The entries of `tree` for the paths that a form or JSON names."""
+        if call.headers.get("content-type", "").startswith("application/json"):
+            paths = call.json()["paths"]
+        else:
+            paths = [value for key, value in parse_qsl(call.body.decode()) if key == "paths"]
+        items = tree_items(self.visible(call).entries(call.revision))
+        return json_reply([item for item in items if item["path"] in paths])
+
     def resolve(self, call: Call) -> Reply:
         """A file, or for one in LFS the way to the storage: another host, as far as clients see."""
         signed = "signature" in call.query
@@ -619,6 +632,13 @@ def tree_item(path: str, entry: Entry) -> dict[str, Any]:
     return item
 
 
+def sizes_of(path: str, entry: Entry) -> dict[str, Any]:
+    """What `?blobs=true` adds to a file of `info`."""
+    item = tree_item(path, entry)
+    lfs = {"lfs": item["lfs"]} if entry["lfs"] else {}
+    return {"size": item["size"], "blobId": item["oid"]} | lfs
+
+
 def tree_items(files: dict[str, Entry]) -> Iterator[dict[str, Any]]:
     folders = {str(parent) for path in files for parent in Path(path).parents if parent.name}
     for path in sorted(folders):
@@ -640,8 +660,9 @@ ROUTES: list[tuple[str, str, Callable[[Api, Call], Reply]]] = [
     ("GET", _API + r"/revision" + _REVISION, Api.info),
     ("GET", _API + r"/refs", Api.list_refs),
     ("GET", _API + r"/commits" + _REVISION, Api.list_commits),
-    ("GET", _API + r"/tree" + _REVISION, Api.tree),
+    ("GET", _API + r"/tree" + _REVISION + "/?", Api.tree),
     ("GET", _API + r"/tree" + _REVISION + _FILE, Api.tree),
+    ("POST", _API + r"/paths-info" + _REVISION, Api.paths_info),
     ("POST", _API + r"/branch" + _REVISION, Api.create_branch),
     ("DELETE", _API + r"/branch" + _REVISION, Api.delete_branch),
     ("POST", _API + r"/tag" + _REVISION, Api.create_tag),
@@ -650,7 +671,7 @@ ROUTES: list[tuple[str, str, Callable[[Api, Call], Reply]]] = [
     ("POST", _LFS + r"/batch", Api.lfs_batch),
     ("POST", _LFS + r"/verify", Api.lfs_verify),
     ("PUT", _LFS + _FILE, Api.lfs_upload),
-    ("GET|HEAD", _FILES + r"/resolve" + _REVISION + _FILE, Api.resolve),
+    ("GET", _FILES + r"/resolve" + _REVISION + _FILE, Api.resolve),
 ]
 
 

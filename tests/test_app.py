@@ -15,7 +15,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from hub_server import HubServer
+from huggingface_hub import HfApi
 from PIL import Image
+
+from mnist_cnn.model import BUNDLED
 
 ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -272,25 +276,45 @@ def test_a_busy_port_is_named():
     assert "Traceback" not in output
 
 
-def test_an_unreachable_hub_is_said_and_the_bundled_weights_serve(tmp_path, browser):
-    """The Hub is a port where nobody listens; the answer must come all the same."""
-    port, nobody = free_port(), free_port()
-    hub = {"HF_ENDPOINT": f"http://127.0.0.1:{nobody}", "HF_HOME": str(tmp_path)}
-    app = start(port, **{**hub, "MNIST_CNN_MODEL": "someone/something@v1"})
+def test_the_app_does_not_wait_for_the_hub_and_swaps_its_weights_in(tmp_path, browser):
+    """The Hub is a port where nobody listens yet; the bundled weights answer until it opens."""
+    port, hub_port = free_port(), free_port()
+    hub = HubServer(tmp_path / "hub", port=hub_port)
+    app = start(port, **hub.environment(tmp_path / "home"), MNIST_CNN_MODEL="user/digits@main")
+    url = f"http://127.0.0.1:{port}"
     try:
-        wait_until_up(f"http://127.0.0.1:{port}", app)
+        wait_until_up(url, app)
         page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{port}")
-        page.wait_for_selector("canvas")
-        text = page.locator("#weights").inner_text()
-        assert "someone/something@v1 could not be reached" in text
-        assert "bundled with mnist_cnn" in text
+        page.goto(url)
+        notice = page.locator("#weights", has_text="user/digits@main could not be reached")
+        notice.wait_for()
+        assert "bundled with mnist_cnn" in notice.inner_text()
         draw(page, SEVEN)
         wait_for_answer(page, "7")
+        with hub:
+            api = HfApi(endpoint=hub.url, token=hub.token)
+            api.create_repo("user/digits")
+            commit = api.upload_folder(repo_id="user/digits", folder_path=BUNDLED).oid
+            arrived = page.locator("#weights", has_text=f"user/digits at commit {commit}")
+            for _ in range(60):
+                page.goto(url)
+                page.wait_for_timeout(500)
+                if arrived.count():
+                    break
+            assert arrived.count()
+            assert "could not be reached" not in page.locator("#weights").inner_text()
+            page.wait_for_selector("canvas")
+            draw(page, SEVEN)
+            wait_for_answer(page, "7")
         page.close()
     finally:
         app.terminate()
-        app.wait(10)
+        output, _ = app.communicate(timeout=20)
+    lines = [line for line in output.splitlines() if line.startswith("app.py: weights: ")]
+    assert lines == [
+        "app.py: weights: bundled with mnist_cnn",
+        f"app.py: weights: Hub repo user/digits at commit {commit}",
+    ]
 
 
 def test_a_mistyped_model_is_an_error():

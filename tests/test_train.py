@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import train
-from mnist_cnn import data, hub, load_model, run_folder
+from mnist_cnn import data, load_model, publish, run_folder
 from mnist_cnn.evaluate import errors_outside_doubtful, evaluate
 from mnist_cnn.training import NOT_A_DIGIT, loss_of
 
@@ -63,7 +63,7 @@ def test_a_run_leaves_what_it_should(run):
         "report.json",
         *run_folder.PICTURES,
     }
-    assert names == {*hub.PUBLISHED, "checkpoints"}
+    assert names == {*publish.PUBLISHED, "checkpoints"}
     for name in run_folder.PICTURES:
         assert np.asarray(Image.open(run / name).convert("L")).std() > 5, name
     accuracy = json.loads((run / "report.json").read_text())["test"]["accuracy"]

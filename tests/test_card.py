@@ -1,0 +1,153 @@
+"""The model card: true for every recipe, valid metadata, and people's words stay."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+import train
+from mnist_cnn import card
+from mnist_cnn.model import BUNDLED
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def report(finished_run) -> dict:
+    return json.loads((finished_run / "report.json").read_text())
+
+
+def report_of(recipe_name: str, report: dict, dataset: str = "mnist") -> dict:
+    """The report that a run of this recipe would leave, but for its accuracies."""
+    parts = train.RECIPES[recipe_name]
+    recipe, config, augmentation = (dataclasses.asdict(part) for part in parts)
+    recipe["dataset"] = dataset
+    return report | {
+        "name": recipe_name,
+        "recipe": recipe,
+        "config": config,
+        "augmentation": augmentation,
+    }
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "synthetic"])
+@pytest.mark.parametrize("name", train.RECIPES)
+def test_a_card_says_what_its_own_recipe_did(name, dataset, report):
+    text = card.render(report_of(name, report, dataset))
+    recipe, config, augmentation = train.RECIPES[name]
+    said = {
+        "outlier exposure": recipe.nondigits,
+        "Nothing is refused": not recipe.nondigits,
+        "drawn again from their skeletons": recipe.reinked_digits,
+        "a 7 with a bar": recipe.drawn_digits,
+        "averaged weights": recipe.ema,
+        "one-cycle": recipe.schedule == "onecycle",
+        "a constant learning rate of": recipe.schedule == "constant",
+        "AdamW with": recipe.optimizer == "adamw",
+        "Adam with": recipe.optimizer == "adam",
+        "SGD with": recipe.optimizer == "sgd",
+        "label smoothing": recipe.label_smoothing,
+        "gradient clipping": recipe.grad_clip,
+        "elastic distortion": augmentation.p_elastic,
+        "No augmentation.": not augmentation.p_affine,
+        "batch norm after": config.batch_norm,
+        "Writers of MNIST": dataset == "mnist",
+        "ylecun/mnist": dataset == "mnist",
+        "model-index": dataset == "mnist",
+        "never saw real handwriting": dataset == "synthetic",
+        "is not known.": True,  # nobody measured this run on photos
+        "camera photo": False,
+    }
+    assert {phrase: phrase in prose(text) for phrase in said} == {
+        phrase: bool(expected) for phrase, expected in said.items()
+    }
+
+
+def prose(text: str) -> str:
+    """Without the table of settings, which names every knob."""
+    before, _, rest = text.partition("<!-- begin training -->")
+    return before + rest.partition("<!-- end training -->")[2]
+
+
+def test_the_metadata_is_what_the_hub_expects(report):
+    data = ModelCard(card.render(report_of("sgd", report))).data
+    assert (data.license, data.library_name) == ("mit", "mnist_cnn")
+    assert (data.pipeline_tag, data.language) == ("image-classification", "en")
+    assert data.datasets == ["ylecun/mnist"]
+    assert data.metrics == ["accuracy"]
+    assert data["co2_eq_emissions"]["emissions"] > 0
+    (result,) = data.eval_results
+    assert data.model_name == "mnist_cnn sgd"
+    assert (result.task_type, result.dataset_type) == ("image-classification", "ylecun/mnist")
+    assert (result.dataset_split, result.metric_type) == ("test", "accuracy")
+    assert result.metric_value == pytest.approx(report["test"]["accuracy"])
+    synthetic = ModelCard(card.render(report_of("sgd", report, "synthetic"))).data
+    assert (synthetic.datasets, synthetic.eval_results, synthetic.metrics) == (None, None, None)
+    assert "mnist" not in synthetic.tags
+
+
+def test_every_section_of_a_good_card_is_there(report):
+    lines = card.render(report).splitlines()
+    headings = [line[3:] for line in lines if line.startswith("## ")]
+    assert headings == [
+        *("How to use", "Uses", "Training data", "Preprocessing", "Training procedure"),
+        *("Architecture", "Evaluation", "Limits", "Environmental cost", "Citation"),
+        "Licence and questions",
+    ]
+    assert any(line.startswith("**Out of scope.**") for line in lines)
+    assert "![Wrongly read test images](mistakes.png)" in lines
+
+
+def test_the_cost_comes_from_the_run_time(report):
+    """An hour on 4 threads of 10 W: 40 Wh, which at 480 g a kWh are 19.2 g."""
+    machine = {"processor": "X", "threads": 4, "device": "cpu"}
+    text = card.render(report | {"seconds": {"total": 3600, "epochs": 1}, "machine": machine})
+    assert "1.00 h on X (cpu): about 40 Wh or 19.2 g of CO₂" in text
+    assert ModelCard(text).data["co2_eq_emissions"]["emissions"] == pytest.approx(19.2)
+
+
+def test_classes_have_intervals(report):
+    """9 of 10 right: Wilson's interval is 59.6 % to 98.2 %."""
+    test = report["test"] | {"per_class": {"a": 0.9}, "per_class_n": {"a": 10}}
+    assert "| a | 10 | 90.00% | 59.58% to 98.21% |" in card.render(report | {"test": test})
+
+
+def test_the_bundled_card_is_the_templates_own():
+    report = json.loads((BUNDLED / "report.json").read_text())
+    text = card.render(report)
+    assert "| camera photo |" in text
+    assert "mistakes.png" in text
+    assert (BUNDLED / "mistakes.png").exists()
+    other = card.render(report | {"seed": 1})
+    assert "| camera photo |" not in other
+    (result,) = ModelCard(text).data.eval_results
+    assert result.metric_value == pytest.approx(report["test"]["accuracy"], abs=1e-6)
+
+
+def test_only_the_blocks_change():
+    text = "kept <!-- begin a -->old<!-- end a --> kept"
+    assert card.fill(text, {"a": "new"}) == "kept <!-- begin a -->\nnew\n<!-- end a --> kept"
+    other = "<!-- begin b -->old<!-- end b -->"
+    assert card.fill(other, {"a": "new"}) == other
+
+
+def test_merging_keeps_results_on_other_data_and_drops_old_ones(report):
+    old = card.render(report_of("sgd", report))
+    theirs = ModelCard(old)
+    (result,) = theirs.data.eval_results
+    other = dataclasses.replace(result, dataset_type="someone/digits", metric_value=0.5)
+    theirs.data.eval_results = [result, other]
+    new = card.render(report_of("sgd", report | {"test": report["test"] | {"accuracy": 0.123}}))
+    merged = ModelCard(card.merge(str(theirs), new)).data
+    values = {result.dataset_type: result.metric_value for result in merged.eval_results}
+    assert values == {"ylecun/mnist": 0.123, "someone/digits": 0.5}
+
+
+def test_merging_leaves_removed_blocks_out(report):
+    theirs = "---\nlicense: mit\n---\n# Mine\n<!-- begin limits -->\nold\n<!-- end limits -->\n"
+    merged = card.merge(theirs, card.render(report))
+    assert "Nothing is refused" in merged
+    assert "old" not in merged
+    assert "## Evaluation" not in merged
