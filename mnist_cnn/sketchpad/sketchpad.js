@@ -1,10 +1,21 @@
-// Runs once when the component appears; `element`, `props` and `trigger` come from gr.HTML.
+// Runs once when the component appears; `element`, `props`, `trigger` and `watch` come from gr.HTML.
+// `props.label` holds the words in the reader's language, one `key=word` a line.
 const canvas = element.querySelector("canvas");
 const eraser = element.querySelector(".eraser");
 const width = element.querySelector(".width");
 const pen = canvas.getContext("2d");
 const strokes = []; // {points: [[x, y], …], width, erase}
 let current = null;
+
+function name() {
+  const words = Object.fromEntries((props.label ?? "").split("\n").map((line) => line.split(/=(.*)/s)));
+  element.querySelectorAll("[data-text]").forEach((part) => {
+    part.textContent = words[part.dataset.text];
+  });
+  element.querySelectorAll("[data-name]").forEach((part) => {
+    part.ariaLabel = words[part.dataset.name];
+  });
+}
 
 function redraw() {
   pen.fillStyle = "white";
@@ -89,3 +100,6 @@ eraser.addEventListener("click", () => {
 });
 
 redraw();
+
+name();
+watch("label", name);

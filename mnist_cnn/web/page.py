@@ -1,0 +1,249 @@
+"""The page: its tabs, and what happens on them."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from mnist_cnn import MnistCNN
+from mnist_cnn.decode import PictureError, decode
+from mnist_cnn.ink import WORK_SIDE, find_ink, open_picture
+from mnist_cnn.sketchpad import png, sketchpad
+from mnist_cnn.web import api, many, settings, views
+from mnist_cnn.web.about import about, warning
+from mnist_cnn.web.texts import phrase, phrases, text, translations
+
+FOLDER = Path(__file__).parent
+EXAMPLES = tuple(sorted((FOLDER / "examples").glob("*.jpg")))
+MAX_DETAIL = 4 * WORK_SIDE  # pixels: longer side that a photo is decoded at for a small crop
+SMALLEST_CROP = 0.01  # of the picture's side
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+# What `serve.make_app` gives to Gradio beside the page.
+OPTIONS = {"css": (FOLDER / "page.css").read_text(encoding="utf-8"), "i18n": translations()}
+
+Box = tuple[float, ...]  # left, top, right, bottom in shares of a picture
+
+
+def draw(weights: api.Weights, drawing: str | None) -> str:
+    """The answer to a drawing."""
+    try:
+        content = png(drawing)
+        if content is None:
+            return views.panel("–", phrase("invite_draw"))
+        return one_digit(weights.model, open_picture(content), drawn=True)
+    except PictureError as error:
+        return views.refusal(error)
+    except ValueError:
+        return views.panel("–", phrase("bad_drawing"))
+
+
+def one_digit(model: MnistCNN, picture: Image.Image, drawn: bool = False) -> str:
+    """The answer with its hints."""
+    found, names = model.read(picture), model.config.class_names
+    hints = views.hints(find_ink(picture), found, names, drawn)
+    return views.answer(model, model.predict(picture), picture, hints)
+
+
+def photo(weights: api.Weights, path: str | None, crop: Box = WHOLE) -> tuple[str, str]:
+    """The picture with its boxes, and where it holds one digit the answer in full."""
+    if path is None:
+        return "", views.panel("–", phrase("invite_photo"))
+    try:
+        picture, model = cropped(path, crop), weights.model
+        reading = model.read(picture)
+        shown = views.reading(model, reading, picture, crop)
+        return shown, "" if len(reading.digits) > 1 else one_digit(model, picture)
+    except PictureError as error:
+        return "", views.refusal(error)
+    except OSError:
+        return "", views.panel("–", phrase("bad_gone"))
+
+
+def cropped(path: str, crop: Box) -> Image.Image:
+    """The part of a picture; a small part of a large photo is decoded at a larger size."""
+    left, top, right, bottom = crop
+    share = max(right - left, bottom - top)
+    detail = round(min(WORK_SIDE / share, MAX_DETAIL))
+    picture = decode(Path(path).read_bytes(), Path(path).name, detail)
+    width, height = picture.size
+    x, y = math.floor(left * width), math.floor(top * height)
+    return picture.crop(
+        (x, y, max(x + 1, round(right * width)), max(y + 1, round(bottom * height)))
+    )
+
+
+def checked_crop(data: Any) -> Box:
+    """What the page says was dragged over; the whole picture if it makes no sense."""
+    values = data.get("box") if isinstance(data, dict) else None
+    if not isinstance(values, list) or len(values) != 4:
+        return WHOLE
+    if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in values):
+        return WHOLE
+    left, top, right, bottom = values
+    large = right - left >= SMALLEST_CROP and bottom - top >= SMALLEST_CROP
+    return (left, top, right, bottom) if large else WHOLE
+
+
+def read_many(weights: api.Weights, paths: list[str] | None) -> Iterator[tuple[Any, Any, Any]]:
+    """Progress while pictures are read, then the table and the file for download."""
+    cancel, download = partial(gr.Button, visible=False), gr.DownloadButton(visible=False)
+    if not paths:
+        yield phrase_line("invite_many"), cancel(), download
+        return
+    try:
+        total, found = many.sources(paths)
+    except many.BadZip as error:
+        yield phrase_line(str(error)), cancel(), download
+        return
+    rows: list[many.Row] = []
+    started = time.monotonic()
+    yield many.progress(0, total, started), cancel(visible=True), download
+    for chunk in many.read_each(weights.model, found):
+        rows += chunk
+        yield many.progress(len(rows), total, started), gr.skip(), gr.skip()
+    file = Path(paths[0]).with_name("digits.csv")
+    file.write_text(many.as_csv(rows), encoding="utf-8")
+    download = gr.DownloadButton(value=str(file), visible=True)
+    yield many.table(rows, many.summary(rows)), cancel(), download
+
+
+def phrase_line(key: str) -> str:
+    return f'<p role="status">{phrase(key)}</p>'
+
+
+def example_buttons() -> str:
+    """The pictures that can be read with one click."""
+    buttons = "".join(
+        f'<button type="button" data-example="{i}" aria-label="{phrase("example", i + 1)}">'
+        f'<img src="{views.thumbnail(Image.open(file), 96)}" alt=""></button>'
+        for i, file in enumerate(EXAMPLES)
+    )
+    return f'<div class="examples"><p>{phrase("examples")}</p>{buttons}</div>'
+
+
+def build(weights: api.Weights) -> gr.Blocks:
+    """The page; every answer uses the model that `weights` holds at that moment."""
+    js = (FOLDER / "photo.js").read_text(encoding="utf-8")
+    with gr.Blocks(title="Handwritten digits", analytics_enabled=False) as page:
+        phrases(f"<h1>{phrase('title')}</h1><p>{phrase('intro')}</p>")
+        # The notice is made anew for every visitor: the weights may have changed since the start.
+        notice = phrases(elem_id="notice")
+        with gr.Tab(text("draw"), id="draw"), gr.Row():
+            with gr.Column(min_width=280):
+                drawing = sketchpad(text("words"))
+            with gr.Column(min_width=280):
+                drawing_answer = phrases(draw(weights, None))
+        with gr.Tab(text("photo"), id="photo"), gr.Row():
+            with gr.Column(min_width=280):
+                upload = picture_input(["upload", "clipboard", "webcam"], label=text("picture"))
+                examples = phrases(
+                    example_buttons(),
+                    js_on_load="element.addEventListener('click', (event) => {"
+                    " const button = event.target.closest('button');"
+                    " if (button) trigger('pick', {index: Number(button.dataset.example)}); });",
+                )
+            with gr.Column(min_width=280):
+                shown = phrases(js_on_load=js)
+                photo_answer = phrases(photo(weights, None)[1])
+        with gr.Tab(text("many"), id="many"):
+            files = gr.File(
+                label=text("files"), file_count="multiple", file_types=["image", ".zip"], height=160
+            )
+            table = phrases(phrase_line("invite_many"))
+            with gr.Row():
+                cancel = gr.Button(text("cancel"), visible=False, size="sm")
+                download = gr.DownloadButton(text("download"), visible=False, size="sm")
+        with gr.Tab(text("about"), id="about"):
+            numbers = phrases(about(weights.model, weights.notice), elem_id="weights")
+
+        live = {"show_progress": "hidden", "api_visibility": "private", **at_most(settings.READERS)}
+        # "always_last": a stroke that ends while the one before is read is read next, not dropped.
+        drawing.input(
+            partial(draw, weights), drawing, drawing_answer, trigger_mode="always_last", **live
+        )
+        upload.change(partial(photo, weights), upload, [shown, photo_answer], **live)
+
+        def read_crop(path: str | None, event: gr.EventData) -> tuple[str, str]:
+            return photo(weights, path, checked_crop(event._data))
+
+        def pick(event: gr.EventData) -> str:
+            index = event._data.get("index") if isinstance(event._data, dict) else None
+            return str(EXAMPLES[index if index in range(len(EXAMPLES)) else 0])
+
+        shown.crop(read_crop, upload, [shown, photo_answer], **live)
+        examples.pick(pick, None, upload, **live)
+
+        reading = files.change(
+            partial(read_many, weights),
+            files,
+            [table, cancel, download],
+            concurrency_id="many",  # whoever draws does not wait behind 500 pictures
+            concurrency_limit=1,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        cancel.click(
+            lambda: (phrase_line("stopped"), gr.Button(visible=False)),
+            None,
+            [table, cancel],
+            cancels=[reading],
+            **live,
+        )
+        page.load(
+            lambda: (warning(weights.notice), about(weights.model, weights.notice)),
+            None,
+            [notice, numbers],
+            **live,
+        )
+        add_endpoints(weights)
+    page.queue(
+        api_open=False,  # else every call could pass by the queue and its limits
+        max_size=settings.MAX_QUEUE,
+        status_update_rate=settings.STATUS_SECONDS,
+    )
+    return page
+
+
+def add_endpoints(weights: api.Weights) -> None:
+    """`/predict` and `/read` over Gradio's queue, for `gradio_client`."""
+    for name, function, description in (
+        ("predict", api.predict_all, api.PREDICT),
+        ("read", api.read_all, api.READ),
+    ):
+        gr.Button(visible=False).click(
+            partial(_batch, weights, function),
+            picture_input(["upload"], label="image", visible=False),
+            gr.JSON(visible=False, label="answer"),
+            api_name=name,
+            api_description=description,
+            batch=True,
+            max_batch_size=settings.MAX_BATCH,
+            show_progress="hidden",
+            **at_most(settings.READERS),
+        )
+
+
+def _batch(
+    weights: api.Weights, function: Callable[[MnistCNN, list[str]], list], image: list[str | None]
+) -> tuple[list]:
+    return (function(weights.model, image),)
+
+
+def at_most(count: int) -> dict[str, Any]:
+    """All events with this share so many threads."""
+    return {"concurrency_id": "readers", "concurrency_limit": count}
+
+
+def picture_input(sources: list[str], **options: Any) -> gr.Image:
+    """An image input that hands over the uploaded file's path."""
+    image = gr.Image(type="filepath", image_mode=None, sources=sources, **options)
+    # Gradio would open the file with every decoder that Pillow has, and answer a bad one without a
+    # reason. The file goes to mnist_cnn.decode unopened, like every other picture.
+    image.preprocess = lambda payload: payload.path if payload else None
+    return image
