@@ -98,7 +98,7 @@ def _check_listing(path: str) -> None:
 def _is_meant(member: zipfile.ZipInfo) -> bool:
     """Whether a member is one of the files that the sender sees in the ZIP."""
     parts = PurePosixPath(member.filename).parts
-    return not member.is_dir() and "__MACOSX" not in parts and not parts[-1:] == (".DS_Store",)
+    return not member.is_dir() and "__MACOSX" not in parts and parts[-1:] != (".DS_Store",)
 
 
 def _each(paths: list[str], members: dict[str, list[zipfile.ZipInfo]]) -> Iterator[Source]:

@@ -151,7 +151,7 @@ TEXTS = {
         "绘图和图片只在本服务器上识别,不会保留:上传的文件会在几分钟内删除,不会发送给任何第三方。",
     ),
     "limits": (
-        "Reads printed-style and handwritten digits 0 to 9. It does not read letters, and a row of "
+        "Reads handwritten digits 0 to 9. It does not read letters, and a row of "
         "touching digits is its weakest part.",
         "可识别手写数字 0 到 9。不识别字母;相互粘连的数字是它最弱的部分。",
     ),
