@@ -10,7 +10,7 @@ from mnist_cnn.web.views import figure, pixels
 GAP = 1  # pixels between two filters
 
 
-def about(model: MnistCNN, notice: str) -> str:
+def about(model: MnistCNN) -> str:
     """The numbers of the weights' own report, and pictures of the weights."""
     report = model.report
     test = report.get("test")
@@ -22,16 +22,11 @@ def about(model: MnistCNN, notice: str) -> str:
     numbers = "".join(f"<tr><th>{phrase(key)}</th><td>{value}</td></tr>" for key, value in rows)
     pictures = figure(pixels(filters(model)), "filters")
     return (
-        f'<div class="about">{warning(notice)}<h2>{phrase("weights")}</h2><table>{numbers}'
+        f'<div class="about"><h2>{phrase("weights")}</h2><table>{numbers}'
         f"{_accuracy(test) if test else ''}</table>"
         f"{_per_class(test) if test else ''}{_curve(report.get('history', []))}{pictures}"
         f"<p>{phrase('limits')}</p><p>{phrase('privacy')}</p><p>{phrase('programs')}</p></div>"
     )
-
-
-def warning(notice: str) -> str:
-    """What visitors should know about the weights' origin; "" for nothing."""
-    return f'<p class="notice" role="alert">⚠️ {notice}</p>' if notice else ""
 
 
 def _accuracy(test: dict) -> str:

@@ -28,9 +28,9 @@ from mnist_cnn.web import settings
 # What is open: methods, address, and the most bytes that the body may have.
 OPEN = (
     ("GET HEAD", r"/|/config|/health|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt", 0),
-    ("GET HEAD", r"/(assets|static|svelte)/[\w./@+-]+", 0),
+    ("GET HEAD", r"/(assets|static|svelte)/(?!.*\.\.)[\w./@+-]+", 0),
     ("GET HEAD", r"/gradio_api/(info|app_id|theme\.css|startup-events|heartbeat/\w+)/?", 0),
-    ("GET", r"/gradio_api/(queue/data|call/(predict|read)/\w+)", 0),
+    ("GET", r"/gradio_api/(queue/data|upload_progress|call/(predict|read)/\w+)", 0),
     ("GET HEAD", r"/gradio_api/file=.+", 0),
     ("POST", r"/gradio_api/(queue/join|cancel|reset|call/(predict|read))/?", settings.MAX_JSON),
     ("POST", r"/gradio_api/upload", settings.MAX_UPLOAD),

@@ -173,7 +173,7 @@ def _row(model: MnistCNN, source: Source) -> Row:
 def progress(done: int, total: int, started: float) -> str:
     """A bar with the time left."""
     left = (time.monotonic() - started) / max(done, 1) * (total - done)
-    said = phrase("progress", done, total, f"{left:.0f}")
+    said = phrase("progress", done, total, f"{left:.0f}") if done else phrase("starting", total)
     return (
         f'<div class="progress"><progress max="{total}" value="{done}" aria-label="{said}">'
         f'</progress><p role="status">{said}</p></div>'

@@ -15,7 +15,7 @@ from mnist_cnn.decode import PictureError, decode
 from mnist_cnn.ink import WORK_SIDE, find_ink, open_picture
 from mnist_cnn.sketchpad import png, sketchpad
 from mnist_cnn.web import api, many, settings, views
-from mnist_cnn.web.about import about, warning
+from mnist_cnn.web.about import about
 from mnist_cnn.web.texts import phrase, phrases, text, translations
 
 FOLDER = Path(__file__).parent
@@ -117,6 +117,12 @@ def phrase_line(key: str) -> str:
     return f'<p role="status">{phrase(key)}</p>'
 
 
+def header(weights: api.Weights) -> str:
+    """The title, and what visitors should know about where the weights came from."""
+    notice = f'<p class="notice" role="alert">⚠️ {weights.notice}</p>' if weights.notice else ""
+    return f"<h1>{phrase('title')}</h1><p>{phrase('intro')}</p>{notice}"
+
+
 def example_buttons() -> str:
     """The pictures that can be read with one click."""
     buttons = "".join(
@@ -131,9 +137,7 @@ def build(weights: api.Weights) -> gr.Blocks:
     """The page; every answer uses the model that `weights` holds at that moment."""
     js = (FOLDER / "photo.js").read_text(encoding="utf-8")
     with gr.Blocks(title="Handwritten digits", analytics_enabled=False) as page:
-        phrases(f"<h1>{phrase('title')}</h1><p>{phrase('intro')}</p>")
-        # The notice is made anew for every visitor: the weights may have changed since the start.
-        notice = phrases(elem_id="notice")
+        head = phrases(header(weights))
         with gr.Tab(text("draw"), id="draw"), gr.Row():
             with gr.Column(min_width=280):
                 drawing = sketchpad(text("words"))
@@ -160,7 +164,7 @@ def build(weights: api.Weights) -> gr.Blocks:
                 cancel = gr.Button(text("cancel"), visible=False, size="sm")
                 download = gr.DownloadButton(text("download"), visible=False, size="sm")
         with gr.Tab(text("about"), id="about"):
-            numbers = phrases(about(weights.model, weights.notice), elem_id="weights")
+            numbers = phrases(about(weights.model), elem_id="weights")
 
         live = {"show_progress": "hidden", "api_visibility": "private", **at_most(settings.READERS)}
         # "always_last": a stroke that ends while the one before is read is read next, not dropped.
@@ -195,12 +199,8 @@ def build(weights: api.Weights) -> gr.Blocks:
             cancels=[reading],
             **live,
         )
-        page.load(
-            lambda: (warning(weights.notice), about(weights.model, weights.notice)),
-            None,
-            [notice, numbers],
-            **live,
-        )
+        # Anew for every visitor: the weights may have been exchanged since the start.
+        page.load(lambda: (header(weights), about(weights.model)), None, [head, numbers], **live)
         add_endpoints(weights)
     page.queue(
         api_open=False,  # else every call could pass by the queue and its limits

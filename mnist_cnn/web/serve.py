@@ -63,7 +63,12 @@ def make_app(page: gr.Blocks, weights: api.Weights, **page_options: Any) -> fast
         model = weights.model
         return JSONResponse({"status": "ok", "weights": model.source, "notice": weights.notice})
 
+    async def progress(_: Request) -> Response:
+        # Gradio's page asks while it uploads; a body that was received whole has no progress.
+        return Response('data: {"msg": "done"}\n\n', media_type="text/event-stream")
+
     app.add_route("/gradio_api/upload", keep, methods=["POST"])
+    app.add_route("/gradio_api/upload_progress", progress, methods=["GET"])
     app.add_route("/health", health, methods=["GET"])
     for name, function in (("predict", api.predict), ("read", api.read)):
         answer = partial(api.answer_form, function=function, weights=weights, readers=readers)

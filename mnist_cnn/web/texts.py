@@ -88,6 +88,7 @@ TEXTS = {
     ),
     "cancel": ("Cancel", "取消"),
     "download": ("Download as CSV", "下载 CSV"),
+    "starting": ("%1 pictures to read", "共有 %1 张图片需要识别"),
     "progress": ("%1 of %2 read, about %3 s left", "已识别 %1 / %2,大约还需 %3 秒"),
     "finished": (
         "%1 pictures: %2 read, %3 without an answer",
