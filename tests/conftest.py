@@ -1,11 +1,13 @@
 """What several tests need: the real data where it is present, stored frames, the bundled model."""
 
 import os
+import subprocess
 from pathlib import Path
 
 # Nothing in a test may reach beyond this machine, and the Hub client reads these at import.
 os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
+import app_server
 import numpy as np
 import pytest
 from PIL import Image
@@ -43,3 +45,21 @@ def frames() -> np.ndarray:
 @pytest.fixture(scope="session")
 def model() -> MnistCNN:
     return load_model()
+
+
+@pytest.fixture(scope="session")
+def _served():
+    with app_server.running() as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def url(_served) -> str:
+    """Where the app is served, for all tests that change nothing about it."""
+    return _served[0]
+
+
+@pytest.fixture(scope="session")
+def app(_served) -> subprocess.Popen:
+    """The process that serves `url`."""
+    return _served[1]

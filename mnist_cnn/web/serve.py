@@ -61,7 +61,14 @@ def make_app(page: gr.Blocks, weights: api.Weights, **page_options: Any) -> fast
 
     async def health(_: Request) -> Response:
         model = weights.model
-        return JSONResponse({"status": "ok", "weights": model.source, "notice": weights.notice})
+        return JSONResponse(
+            {
+                "status": "ok",
+                "weights": model.source,
+                "bundled_instead": weights.instead_of,
+                "waiting": readers.waiting + len(page._queue),
+            }
+        )
 
     async def progress(_: Request) -> Response:
         # Gradio's page asks while it uploads; a body that was received whole has no progress.
