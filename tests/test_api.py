@@ -226,6 +226,7 @@ def test_thousands_of_hostile_files_are_answered_or_refused(url, app, files, fro
     good, expected = Path(files["four"]).read_bytes(), from_cli["predict"]["four"]
     each = list(hostile.files())
     assert len(each) >= 3500
+    at_rest = app_server.memory(app)
 
     def send(item: tuple[int, tuple[str, bytes]]) -> None:
         number, (name, content) = item
@@ -241,7 +242,8 @@ def test_thousands_of_hostile_files_are_answered_or_refused(url, app, files, fro
 
     with httpx.Client(timeout=30) as client, ThreadPoolExecutor(4) as pool:
         list(pool.map(send, enumerate(each)))
-    assert app_server.memory(app, "VmHWM") < 700
+    # torch alone takes 200 or 500 MB, by its build, so what counts is what files add.
+    assert app_server.memory(app, "VmHWM") - at_rest < 320
 
 
 @pytest.fixture(scope="module")

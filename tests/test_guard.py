@@ -144,8 +144,18 @@ def test_a_body_needs_a_length(client):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"text", b"[1]", b'"a"', b'{"a":NaN}', b"{" * 100_000, b'{"a":' * 30 + b"1" + b"}" * 30],
-    ids=["empty", "text", "list", "string", "nan", "open", "deep"],
+    [
+        b"",
+        b"text",
+        b"[1]",
+        b'"a"',
+        b'{"a":NaN}',
+        b'{"a":1e999}',
+        b'{"a":"\\ud800"}',
+        b"{" * 100_000,
+        b'{"a":' * 30 + b"1" + b"}" * 30,
+    ],
+    ids=["empty", "text", "list", "string", "nan", "infinity", "surrogate", "open", "deep"],
 )
 def test_json_must_be_a_modest_object(client, body):
     answer = client.post("/gradio_api/call/predict", content=body)
@@ -186,6 +196,7 @@ def paths_outside(uploads):
         "file:///etc/passwd",
         "",
         "a\0b",
+        "\ud800",
         "x" * 5000,
         None,
         7,

@@ -182,8 +182,15 @@ def checked_json(body: bytes, uploads: "Uploads") -> bytes:
     for _ in range(settings.MAX_DEPTH):
         level = [child for node in level for child in _children(node, uploads)]
         if not level:
-            return json.dumps(value).encode()
+            return _as_json(value)
     raise HTTPException(400, f"The JSON is nested more than {settings.MAX_DEPTH} deep.")
+
+
+def _as_json(value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:  # half a character (a lone surrogate), or 1e999
+        raise HTTPException(400, "The JSON holds what no JSON can hold.") from error
 
 
 def _no_constant(name: str) -> None:
@@ -219,9 +226,12 @@ class Uploads:
 
     def holds(self, path: Any) -> bool:
         """Whether this is the path of a regular file in the folder."""
-        if not isinstance(path, str) or "\0" in path or len(path) > 4096:
+        if not isinstance(path, str) or len(path) > 4096:
             return False
-        real = os.path.realpath(path)
+        try:
+            real = os.path.realpath(path)
+        except ValueError:  # no path at all: it holds a null, or half a character
+            return False
         return real.startswith(f"{self.folder}{os.sep}") and os.path.isfile(real)
 
     def add(self, name: str | None, content: Any) -> Path:
