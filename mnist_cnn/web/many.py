@@ -204,10 +204,11 @@ def _image(row: Row) -> str:
     return f'<img src="{row.thumbnail}" alt="">' if row.thumbnail else ""
 
 
-def summary(rows: list[Row]) -> str:
+def summary(rows: list[Row], total: int) -> str:
     """How many there were, read and not."""
     without = sum(bool(row.problem) for row in rows)
-    return phrase("finished", len(rows), len(rows) - without, without)
+    said = phrase("finished", len(rows), len(rows) - without, without)
+    return said if len(rows) == total else f"{phrase('stopped', len(rows), total)} {said}"
 
 
 def as_csv(rows: list[Row]) -> str:

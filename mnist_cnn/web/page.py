@@ -90,8 +90,14 @@ def checked_crop(data: Any) -> Box:
     return (left, top, right, bottom) if large else WHOLE
 
 
-def read_many(weights: api.Weights, paths: list[str] | None) -> Iterator[tuple[Any, Any, Any]]:
-    """Progress while pictures are read, then the table and the file for download."""
+def read_many(
+    weights: api.Weights, paths: list[str] | None, stopped: Callable[[], bool]
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Progress while pictures are read, then the table and the file for download.
+
+    Args:
+        stopped: asked after every few pictures whether the rest is still wanted.
+    """
     cancel, download = partial(gr.Button, visible=False), gr.DownloadButton(visible=False)
     if not paths:
         yield phrase_line("invite_many"), cancel(), download
@@ -106,11 +112,13 @@ def read_many(weights: api.Weights, paths: list[str] | None) -> Iterator[tuple[A
     yield many.progress(0, total, started), cancel(visible=True), download
     for chunk in many.read_each(weights.model, found):
         rows += chunk
+        if stopped():
+            break
         yield many.progress(len(rows), total, started), gr.skip(), gr.skip()
     file = Path(paths[0]).with_name("digits.csv")
     file.write_text(many.as_csv(rows), encoding="utf-8")
     download = gr.DownloadButton(value=str(file), visible=True)
-    yield many.table(rows, many.summary(rows)), cancel(), download
+    yield many.table(rows, many.summary(rows, total)), cancel(), download
 
 
 def phrase_line(key: str) -> str:
@@ -186,8 +194,19 @@ def build(weights: api.Weights) -> gr.Blocks:
         shown.crop(read_crop, upload, [shown, photo_answer], **live)
         examples.pick(pick, None, upload, **live)
 
-        reading = files.change(
-            partial(read_many, weights),
+        stopping: set[str | None] = set()  # the sessions that pressed Cancel
+
+        def read_files(paths: list[str] | None, request: gr.Request) -> Iterator[tuple]:
+            session = request.session_hash
+            stopping.discard(session)
+            yield from read_many(weights, paths, lambda: session in stopping)
+            stopping.discard(session)
+
+        def stop(request: gr.Request) -> None:
+            stopping.add(request.session_hash)
+
+        files.change(
+            read_files,
             files,
             [table, cancel, download],
             concurrency_id="many",  # whoever draws does not wait behind 500 pictures
@@ -195,13 +214,7 @@ def build(weights: api.Weights) -> gr.Blocks:
             show_progress="hidden",
             api_visibility="private",
         )
-        cancel.click(
-            lambda: (phrase_line("stopped"), gr.Button(visible=False)),
-            None,
-            [table, cancel],
-            cancels=[reading],
-            **live,
-        )
+        cancel.click(stop, None, None, **live)
         # Anew for every visitor: the weights may have been exchanged since the start.
         page.load(lambda: (header(weights), about(weights.model)), None, [head, numbers], **live)
         add_endpoints(weights)

@@ -94,7 +94,7 @@ TEXTS = {
         "%1 pictures: %2 read, %3 without an answer",
         "共 %1 张图片:%2 张已识别,%3 张没有结果",
     ),
-    "stopped": ("Stopped.", "已停止。"),
+    "stopped": ("Stopped after %1 of %2.", "在 %1 / %2 处停止。"),
     "column_picture": ("Picture", "图片"),
     "column_file": ("File", "文件"),
     "column_digit": ("Digit", "数字"),
@@ -176,14 +176,14 @@ REASONS = {
 
 
 def translations() -> gr.I18n:
-    """All texts for Gradio; `zh` is for browsers that do not name a country."""
+    """All texts for Gradio. Readers of Traditional Chinese get the Simplified, not English."""
     tables = {
         language: {key: texts[index] for key, texts in TEXTS.items()}
         for index, language in enumerate(LANGUAGES)
     }
     for table in tables.values():
         table["words"] = "\n".join(f"{key}={text}" for key, text in table.items())
-    return gr.I18n(**tables, zh=tables["zh-CN"])
+    return gr.I18n(**tables, **{"zh-TW": tables["zh-CN"]})
 
 
 def text(key: str) -> gr.I18n:
