@@ -72,7 +72,6 @@ TEXTS = {
     "example": ("Example %1", "例子 %1"),
     "boxes": ("The picture with the digits that were found", "标出已识别数字的图片"),
     "copy": ("Copy the text", "复制文字"),
-    "copied": ("Copied", "已复制"),
     "crop_help": (
         "Drag over the picture to read a part of it. By keyboard: arrows move the frame, Shift and "
         "arrows size it, Enter reads it, Escape goes back.",
