@@ -200,14 +200,17 @@ def test_too_many_waiting_are_refused_and_the_others_answered(monkeypatch):
     monkeypatch.setattr(settings, "MAX_QUEUE", 5)
     gate = threading.Event()
 
+    def wait(model, picture) -> bool:
+        return gate.wait()
+
     async def main() -> tuple[int, list]:
         readers = Readers()
-        tasks = [asyncio.create_task(readers.run(gate.wait)) for _ in range(5)]
+        tasks = [asyncio.create_task(readers.run(wait, None, b"")) for _ in range(5)]
         await asyncio.sleep(0)
         refused = 0
         for _ in range(3):
             try:
-                await readers.run(gate.wait)
+                await readers.run(wait, None, b"")
             except Exception as error:
                 refused += error.status_code == 503
         gate.set()
@@ -216,6 +219,26 @@ def test_too_many_waiting_are_refused_and_the_others_answered(monkeypatch):
     refused, answers = asyncio.run(main())
     assert refused == 3
     assert answers == [True] * 5
+
+
+def test_drawings_do_not_wait_behind_large_photos(model):
+    gate = threading.Event()
+
+    def answer(model, picture: bytes) -> str:
+        if len(picture) > 1000:
+            gate.wait()
+        return threading.current_thread().name
+
+    async def main() -> list[str]:
+        readers = Readers()
+        large = hostile.encoded(Image.new("L", (3000, 2000)), "BMP")
+        photos = [asyncio.create_task(readers.run(answer, model, large)) for _ in range(3)]
+        await asyncio.sleep(0)
+        drawing = await readers.run(answer, model, hostile.png_claiming(280, 280))
+        gate.set()
+        return [drawing.rpartition("_")[0], *{name for name in await asyncio.gather(*photos)}]
+
+    assert asyncio.run(main()) == ["reader", "large-reader_0"]
 
 
 # --- Hostile files and requests

@@ -217,23 +217,26 @@ def test_files_that_were_not_uploaded_are_refused_wherever_they_are_named(upload
             assert refusal.value.status_code == 400
 
 
-def test_a_named_file_stays_and_a_forgotten_one_goes(uploads, monkeypatch):
+def test_a_named_file_stays_and_a_forgotten_one_goes(uploads):
     named, forgotten = (uploads.add(name, io.BytesIO(b"12345")) for name in ("a.png", "b.png"))
     assert uploads.bytes == 10
     long_ago = time.time() - settings.KEEP_SECONDS - 1
     for path in (named, forgotten):
-        os.utime(path, (long_ago, long_ago))
         os.utime(path.parent, (long_ago, long_ago))
     checked_json(json.dumps({"data": [{"path": str(named)}]}).encode(), uploads)
     uploads.sweep()
     assert named.exists()
-    assert not forgotten.exists()
-    uploads.sweep()
+    assert list(uploads.folder.iterdir()) == [named.parent]
     assert uploads.bytes == 5
-    monkeypatch.setattr(settings, "KEEP_SECONDS", -1)
+
+
+def test_where_there_are_too_many_the_oldest_go(uploads, monkeypatch):
+    monkeypatch.setattr(settings, "MAX_KEPT", 2)
+    paths = [uploads.add("a.png", io.BytesIO(b"12345")) for _ in range(4)]
+    for age, path in enumerate(paths):
+        os.utime(path.parent, (time.time() - age,) * 2)
     uploads.sweep()
-    uploads.sweep()
-    assert list(uploads.folder.iterdir()) == []
+    assert [path.exists() for path in paths] == [True, True, False, False]
 
 
 def test_a_full_disk_is_said(uploads, monkeypatch):

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mnist_cnn import MnistCNN
-from mnist_cnn.decode import FORMATS
+from mnist_cnn.decode import FORMATS, header_size
 from mnist_cnn.web import settings
 
 PREDICT = """Read one handwritten digit from a picture (PNG, JPEG, WebP, BMP or GIF).
@@ -110,30 +110,43 @@ class Readers:
 
     def __init__(self) -> None:
         self.threads = ThreadPoolExecutor(settings.READERS, "reader")
+        self.large = ThreadPoolExecutor(1, "large-reader")
         self.waiting = 0
 
-    async def run(self, function: Callable, *arguments: Any) -> Any:
-        """What the function returns.
+    async def run(self, function: Callable, model: MnistCNN, picture: bytes) -> Answer:
+        """What the function says of the picture.
 
         Raises:
             HTTPException: 503 if too many wait already.
         """
-        if self.waiting >= settings.MAX_QUEUE:
-            raise HTTPException(503, "Too many pictures are waiting. Try again in a few seconds.")
+        self.check_room()
         self.waiting += 1
         try:
+            threads = self.large if _is_large(picture) else self.threads
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.threads, function, *arguments)
+            return await loop.run_in_executor(threads, function, model, picture)
         finally:
             self.waiting -= 1
+
+    def check_room(self) -> None:
+        """Refuse who would wait behind too many."""
+        if self.waiting >= settings.MAX_QUEUE:
+            raise HTTPException(503, "Too many pictures are waiting. Try again in a few seconds.")
+
+
+def _is_large(picture: bytes) -> bool:
+    try:
+        width, height = header_size(picture)
+    except Exception:  # whoever reads it says what is wrong with it
+        return False
+    return width * height > settings.LARGE_PIXELS
 
 
 async def answer_form(
     request: Request, function: Callable, weights: Weights, readers: Readers
 ) -> Response:
     """One exchange: a form with the file `image` in, the answer's JSON out."""
-    if readers.waiting >= settings.MAX_QUEUE:  # before the body is read
-        raise HTTPException(503, "Too many pictures are waiting. Try again in a few seconds.")
+    readers.check_room()  # before the body is read
     async with request.form(max_files=1, max_fields=1, max_part_size=1024) as fields:
         image = fields.get("image")
         if not isinstance(image, UploadFile):

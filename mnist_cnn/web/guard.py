@@ -207,7 +207,8 @@ def _children(node: Any, uploads: "Uploads") -> list[Any]:
                     "A file was not uploaded here, or has been deleted since. Upload it again; "
                     "addresses of other hosts are not fetched.",
                 )
-            os.utime(node["path"])  # it is in use: `Uploads.sweep` leaves it for a while
+            # It is in use: `Uploads.sweep` leaves its folder for a while.
+            os.utime(os.path.dirname(node["path"]))
         node.pop("url", None)
         return [child for child in node.values() if isinstance(child, dict | list)]
     return [child for child in node if isinstance(child, dict | list)]
@@ -251,25 +252,26 @@ class Uploads:
         return path
 
     def sweep(self) -> None:
-        """Delete what was not named for long."""
-        oldest, kept = time.time() - settings.KEEP_SECONDS, 0
-        for folder, _, names in os.walk(self.folder, topdown=False):
-            for name in names:
-                path = os.path.join(folder, name)
-                try:
-                    stat = os.stat(path)
-                    if stat.st_mtime < oldest:
-                        os.unlink(path)
-                    else:
-                        kept += stat.st_size
-                except FileNotFoundError:  # somebody else was quicker
-                    continue
-            if folder != str(self.folder) and os.stat(folder).st_mtime < oldest:
-                try:
-                    os.rmdir(folder)
-                except OSError:  # not empty
-                    continue
-        self.bytes = kept
+        """Delete what was not named for long, and the oldest where there is too much."""
+        found = []
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                found.append((entry.stat(follow_symlinks=False).st_mtime, entry.path))
+        found.sort(reverse=True)
+        oldest = time.time() - settings.KEEP_SECONDS
+        kept = [path for named, path in found[: settings.MAX_KEPT] if named > oldest]
+        for _, path in found[len(kept) :]:
+            shutil.rmtree(path, ignore_errors=True)
+        self.bytes = sum(_size(path) for path in kept)
+
+
+def _size(folder: str) -> int:
+    """Bytes of the files in a folder; 0 if it is gone."""
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+    except OSError:
+        return 0
 
 
 def plain_name(name: str | None) -> str:

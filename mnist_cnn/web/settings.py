@@ -49,8 +49,10 @@ MAX_QUEUE = 256
 # Two threads read pictures: one decodes while the other's network runs. More only wait for each
 # other on two cores.
 READERS = 2
+# Larger pictures have one thread of their own, so that drawings do not wait behind photos.
+LARGE_PIXELS = 2_000_000
 MAX_BATCH = 16  # answers that share one run of the network: 16 frames take 4 times as long as one
-MAX_LARGE_UPLOADS = 4  # at once, above LARGE: so many may lie on the disk half received
+MAX_LARGE_UPLOADS = 4  # bodies above LARGE that are received at once
 LARGE = 2 * MB
 # Gradio tells all who wait their place after every event unless told otherwise: that is quadratic.
 STATUS_SECONDS = 2.0
@@ -59,6 +61,7 @@ STATUS_SECONDS = 2.0
 
 KEEP_SECONDS = 300  # an upload, since a request last named it
 SWEEP_SECONDS = 5
+MAX_KEPT = 10_000  # uploads; where there are more, the oldest go first
 MAX_DISK = 512 * MB  # for all uploads; further ones are refused until old ones are gone
 SESSIONS = 200  # of which Gradio remembers the last inputs: 200 drawings are 12 MB
 
