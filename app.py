@@ -13,6 +13,7 @@ from mnist_cnn import MnistCNN, load_model
 from mnist_cnn.web.api import Weights
 from mnist_cnn.web.page import OPTIONS, build
 from mnist_cnn.web.serve import make_app, run
+from mnist_cnn.web.texts import phrase
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,12 +51,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def load_weights(source: str | None) -> tuple[MnistCNN, str]:
-    """The weights asked for, or the bundled ones and what they stand in for without the Hub."""
+    """The weights asked for, or the bundled ones and a notice if the Hub cannot be reached."""
     try:
         return load_model(source or None), ""
     except ConnectionError as error:
         print(f"app.py: {error} Serving the bundled weights.", file=sys.stderr)
-        return load_model(), source
+        return load_model(), phrase("unreachable", source)
 
 
 if __name__ == "__main__":

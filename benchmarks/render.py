@@ -1,7 +1,7 @@
 """Write the measured numbers into README.md and model_card.md: `python -m benchmarks.render`.
 
-Numbers come from mnist_cnn/weights/report.json, benchmarks/speed.json and benchmarks/reading.json,
-nowhere else.
+Numbers come from mnist_cnn/weights/report.json and from speed.json, reading.json and serving.json
+of this folder, nowhere else.
 """
 
 import json
@@ -18,14 +18,15 @@ SLICES = ("spaced", "touching")
 def rendered() -> dict[Path, str]:
     """README and card as they should read."""
     report = json.loads((BUNDLED / "report.json").read_text(encoding="utf-8"))
-    speed, reading = (
+    speed, reading, serving = (
         json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("speed", "reading")
+        for name in ("speed", "reading", "serving")
     )
     readme, model_card = ROOT / "README.md", ROOT / "model_card.md"
     blocks = {
         **card.blocks(report),
         "speed": speed_table(speed),
+        "serving": speed_table(serving),
         "reading": reading_table(reading),
         "rows": share_table("rows, every digit right", "read", _named(reading["rows"], SLICES)),
         "nondigits": share_table(
@@ -40,7 +41,7 @@ def rendered() -> dict[Path, str]:
 
 
 def speed_table(speed: dict) -> str:
-    """`benchmarks/speed.json` as a table."""
+    """`benchmarks/speed.json` or `serving.json` as a table."""
     machine = speed["machine"]
     rows = [(row["what"], row["value"], row["against"]) for row in speed["rows"]]
     note = f"Measured on {machine['threads']} threads of {machine['processor']}, {speed['date']}."

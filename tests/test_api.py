@@ -167,7 +167,7 @@ def test_health_names_the_weights(url):
     assert answer.json() == {
         "status": "ok",
         "weights": "bundled with mnist_cnn",
-        "bundled_instead": "",
+        "standing_in": False,
         "waiting": 0,
     }
 
@@ -424,3 +424,19 @@ def test_a_busy_port_names_who_holds_it(url, app):
     assert "app.py" in output
     assert f"--port {port + 1}" in output
     assert "Traceback" not in output
+
+
+def test_the_readmes_ways_work(url, files, tmp_path):
+    """Its curl and its Python, with the address of this server."""
+    (tmp_path / "seven.png").write_bytes(hostile.encoded(hostile.digit(200), "PNG"))
+    readme = (app_server.ROOT / "README.md").read_text(encoding="utf-8")
+    curl = re.search(r"^curl -F .*", readme, re.MULTILINE)[0]
+    code = re.search(r"```python\n(from gradio_client.*?)```", readme, re.DOTALL)[1]
+    for command in (["bash", "-c", curl], [sys.executable, "-c", code]):
+        command[-1] = command[-1].replace("http://127.0.0.1:7860", url)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        if command[0] == "bash":
+            assert json.loads(done.stdout)["digit"] == 7
+        else:
+            assert done.stdout.splitlines()[-2:] == ["7", "7"]

@@ -42,7 +42,7 @@ class Weights:
     """The model in use. Whoever answers takes `model` once, so it may be exchanged at any time."""
 
     model: MnistCNN
-    instead_of: str = ""  # the source that was asked for and could not be reached
+    notice: str = ""  # what visitors should know about where it came from, as a phrase of `texts`
 
 
 Answer = dict[str, Any]

@@ -127,11 +127,8 @@ def phrase_line(key: str) -> str:
 
 def header(weights: api.Weights) -> str:
     """The title, and what visitors should know about where the weights came from."""
-    text = f"<h1>{phrase('title')}</h1><p>{phrase('intro')}</p>"
-    if weights.instead_of:
-        notice = phrase("unreachable", weights.instead_of)
-        text += f'<p class="notice" role="alert">⚠️ {notice}</p>'
-    return text
+    notice = f'<p class="notice" role="alert">⚠️ {weights.notice}</p>' if weights.notice else ""
+    return f"<h1>{phrase('title')}</h1><p>{phrase('intro')}</p>{notice}"
 
 
 def example_buttons() -> str:

@@ -65,7 +65,7 @@ def make_app(page: gr.Blocks, weights: api.Weights, **page_options: Any) -> fast
             {
                 "status": "ok",
                 "weights": model.source,
-                "bundled_instead": weights.instead_of,
+                "standing_in": bool(weights.notice),  # for others that could not be had
                 "waiting": readers.waiting + len(page._queue),
             }
         )

@@ -16,7 +16,7 @@ TEXTS = {
     "title": ("Handwritten digits", "手写数字识别"),
     "intro": (
         "Draw a digit, or send pictures of one or more.",
-        "手写一个数字,或上传包含一个或多个数字的图片。",
+        "手写一个数字，或上传包含一个或多个数字的图片。",
     ),
     "draw": ("Draw", "手写"),
     "photo": ("Photo", "照片"),
@@ -25,7 +25,7 @@ TEXTS = {
     # --- the canvas
     "canvas": (
         "Drawing area: draw a digit with mouse, pen or finger",
-        "绘图区:用鼠标、触控笔或手指写一个数字",
+        "绘图区：用鼠标、触控笔或手指写一个数字",
     ),
     "tools": ("Drawing tools", "绘图工具"),
     "clear": ("Clear", "清空"),
@@ -36,9 +36,9 @@ TEXTS = {
     # --- the answer
     "invite_draw": (
         "Draw a digit: it is read after every stroke.",
-        "写一个数字:每写一笔就会识别一次。",
+        "写一个数字：每写一笔就会识别一次。",
     ),
-    "invite_photo": ("Choose a picture: it is read at once.", "选择一张图片,立即识别。"),
+    "invite_photo": ("Choose a picture: it is read at once.", "选择一张图片，立即识别。"),
     "sure": ("%1 sure", "把握 %1"),
     "no_ink": ("No ink was found.", "没有找到笔迹。"),
     "no_shape": ("No ink has a digit’s shape.", "没有形状像数字的笔迹。"),
@@ -52,46 +52,46 @@ TEXTS = {
     "heat": ("What speaks for %1", "支持 %1 的依据"),
     "hint_thin": (
         "The stroke is thin: a wider brush or pen is read more surely.",
-        "笔画太细:用更粗的笔会更准确。",
+        "笔画太细：用更粗的笔会更准确。",
     ),
     "hint_edge": (
         "The drawing touches the edge: what lies beyond it is not seen.",
-        "笔迹碰到了边缘:边缘以外的部分看不到。",
+        "笔迹碰到了边缘：边缘以外的部分看不到。",
     ),
     "hint_small": (
         "The digit is small: larger is read more surely.",
-        "数字太小:写大一些会更准确。",
+        "数字太小：写大一些会更准确。",
     ),
     "hint_several": (
         "These look like several digits: %1. Photo reads rows and pages.",
-        "看起来有多个数字:%1。“照片”页可以识别整行和整页。",
+        "看起来有多个数字：%1。“照片”页可以识别整行和整页。",
     ),
     # --- photos
     "picture": ("A picture of one or more digits", "包含一个或多个数字的图片"),
-    "examples": ("Or try one of these:", "或者试试这些例子:"),
+    "examples": ("Or try one of these:", "或者试试这些例子："),
     "example": ("Example %1", "例子 %1"),
     "boxes": ("The picture with the digits that were found", "标出已识别数字的图片"),
     "copy": ("Copy the text", "复制文字"),
     "crop_help": (
         "Drag over the picture to read a part of it. By keyboard: arrows move the frame, Shift and "
         "arrows size it, Enter reads it, Escape goes back.",
-        "在图片上拖动,可只识别其中一部分。键盘操作:方向键移动选框,Shift 加方向键调整大小,"
-        "Enter 识别,Esc 返回。",
+        "在图片上拖动，可只识别其中一部分。键盘操作：方向键移动选框，Shift 加方向键调整大小，"
+        "Enter 识别，Esc 返回。",
     ),
     "whole": ("Read the whole picture", "识别整张图片"),
     # --- many
-    "files": ("Pictures, or a ZIP of pictures", "多张图片,或图片的 ZIP 压缩包"),
+    "files": ("Pictures, or a ZIP of pictures", "多张图片，或图片的 ZIP 压缩包"),
     "invite_many": (
         "Up to 500 pictures at a time, one digit each; 64 MB together.",
-        "一次最多 500 张图片,每张一个数字;总共不超过 64 MB。",
+        "一次最多 500 张图片，每张一个数字；总共不超过 64 MB。",
     ),
     "cancel": ("Cancel", "取消"),
     "download": ("Download as CSV", "下载 CSV"),
     "starting": ("%1 pictures to read", "共有 %1 张图片需要识别"),
-    "progress": ("%1 of %2 read, about %3 s left", "已识别 %1 / %2,大约还需 %3 秒"),
+    "progress": ("%1 of %2 read, about %3 s left", "已识别 %1 / %2，大约还需 %3 秒"),
     "finished": (
         "%1 pictures: %2 read, %3 without an answer",
-        "共 %1 张图片:%2 张已识别,%3 张没有结果",
+        "共 %1 张图片：%2 张已识别，%3 张没有结果",
     ),
     "stopped": ("Stopped after %1 of %2.", "在 %1 / %2 处停止。"),
     "column_picture": ("Picture", "图片"),
@@ -104,12 +104,12 @@ TEXTS = {
     "bad_bytes": ("The file is too large.", "文件太大。"),
     "bad_format": (
         "This is not a picture: PNG, JPEG, WebP, BMP and GIF are read.",
-        "这不是图片:可识别 PNG、JPEG、WebP、BMP 和 GIF。",
+        "这不是图片：可识别 PNG、JPEG、WebP、BMP 和 GIF。",
     ),
     "bad_pixels": (
         "The picture has too many pixels: at most 16 million are read, 64 million of a JPEG. "
         "Reduce it first.",
-        "图片像素太多:最多 1600 万像素,JPEG 最多 6400 万。请先缩小图片。",
+        "图片像素太多：最多 1600 万像素，JPEG 最多 6400 万。请先缩小图片。",
     ),
     "bad_scans": (
         "This progressive JPEG has too many scans. Save it as an ordinary JPEG.",
@@ -123,12 +123,12 @@ TEXTS = {
     "bad_gone": ("The picture is gone. Upload it again.", "图片已被删除。请重新上传。"),
     "bad_many": (
         "Too many files: at most 500 are read at a time.",
-        "文件太多:一次最多识别 500 个。",
+        "文件太多：一次最多识别 500 个。",
     ),
     "bad_zip": ("The ZIP is damaged.", "ZIP 压缩包已损坏。"),
     "bad_bomb": (
         "The ZIP unpacks to too much: at most 256 MB are read.",
-        "ZIP 解压后太大:最多读取 256 MB。",
+        "ZIP 解压后太大：最多读取 256 MB。",
     ),
     "bad_path": ("Its path leads out of the ZIP.", "它的路径指向压缩包之外。"),
     "bad_locked": ("It is encrypted.", "它已加密。"),
@@ -148,20 +148,20 @@ TEXTS = {
     "privacy": (
         "Drawings and pictures are read on this server and not kept: uploads are deleted within "
         "minutes. Nothing is sent to anyone else.",
-        "绘图和图片只在本服务器上识别,不会保留:上传的文件会在几分钟内删除,不会发送给任何第三方。",
+        "绘图和图片只在本服务器上识别，不会保留：上传的文件会在几分钟内删除，不会发送给任何第三方。",
     ),
     "limits": (
         "Reads handwritten digits 0 to 9. It does not read letters, and a row of "
         "touching digits is its weakest part.",
-        "可识别手写数字 0 到 9。不识别字母;相互粘连的数字是它最弱的部分。",
+        "可识别手写数字 0 到 9。不识别字母；相互粘连的数字是它最弱的部分。",
     ),
     "programs": (
         "Programs send pictures to /predict and /read: see the README.",
-        "程序可以把图片发送到 /predict 和 /read:详见 README。",
+        "程序可以把图片发送到 /predict 和 /read：详见 README。",
     ),
     "unreachable": (
         "%1 could not be reached, so the bundled weights are used.",
-        "无法连接 %1,因此使用自带的权重。",
+        "无法连接 %1，因此使用自带的权重。",
     ),
 }
 
