@@ -38,6 +38,7 @@ from mnist_cnn.evaluate import evaluate, fit_temperature, fit_threshold, raw_log
 from mnist_cnn.model import FLAGSHIP, PRESETS, Config, MnistCNN
 from mnist_cnn.nondigits import nondigit_frames
 from mnist_cnn.reink import reink_frames
+from mnist_cnn.rows import candidate_frames
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Recipe:
     drawn_digits: int = 0  # pen-stroke digits, drawn by the program, added to the training frames
     reinked_digits: int = 0  # training digits drawn again from their skeletons, added too
     nondigits: int = 0  # letters, shapes, scribbles and pieces, drawn by the program, added too
+    candidates: int = 0  # whole and broken digits, cut out of drawn lines, added too
     nondigit_weight: float = 0.5  # of their loss, beside the digits'
     refused: float = 0.005  # share of the validation digits that may be refused as no digit
     val_size: int = 5000  # training frames held out to watch the run; 0 trains on all of them
@@ -77,6 +79,7 @@ class Recipe:
             "drawn_digits",
             "reinked_digits",
             "nondigits",
+            "candidates",
             "nondigit_weight",
             "val_size",
             "weight_decay",
@@ -119,7 +122,10 @@ _PLAIN = Recipe(
 # A recipe, the network that it trains, and the augmentation that it uses.
 RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
     "flagship": (
-        Recipe(epochs=16, drawn_digits=12_000, reinked_digits=8_000, nondigits=16_000),
+        Recipe(
+            epochs=18, drawn_digits=16_000, reinked_digits=10_000, nondigits=20_000,
+            candidates=16_000, val_size=3000,
+        ),
         FLAGSHIP,
         Augmentation(),
     ),
@@ -221,15 +227,16 @@ def split(run: Run, data_dir: str | Path) -> tuple[Tensor, Tensor, Tensor, Tenso
 
 
 def extra(run: Run, frames: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the program adds to the training frames: drawn and re-inked digits, and non-digits."""
+    """What the program adds to the training frames: digits and non-digits that it makes."""
     recipe, seed = run.recipe, run.seed
     drawn, drawn_labels = strokes.draw_frames(recipe.drawn_digits, seed, change=worn)
     rows = np.random.default_rng(seed).integers(0, len(frames), recipe.reinked_digits)
     reinked = reink_frames(frames[rows], seed, change=worn)
     others = nondigit_frames(recipe.nondigits, seed, (frames, labels), change=worn)
+    cut, cut_labels = candidate_frames(recipe.candidates, seed, (frames, labels), worn)
     return (
-        np.concatenate([drawn, reinked, others]),
-        np.concatenate([drawn_labels, labels[rows], np.full(len(others), NOT_A_DIGIT)]),
+        np.concatenate([drawn, reinked, others, cut]),
+        np.concatenate([drawn_labels, labels[rows], np.full(len(others), NOT_A_DIGIT), cut_labels]),
     )
 
 

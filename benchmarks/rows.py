@@ -18,6 +18,7 @@ import numpy as np
 from mnist_cnn import data, load_model, strokes
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.read import Reading
+from mnist_cnn.rows import Row, write_row
 
 SOURCES, SPACINGS, SURFACES = ("drawn", "mnist"), ("spaced", "touching"), ("clean", "photo")
 SHEET_WIDTH, SHEET_ROWS = 700, 10  # pixels; mistakes in a column of a sheet
@@ -34,7 +35,7 @@ class Kind:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class Page:
     """A picture of writing and what is written."""
 
     kind: Kind
@@ -50,84 +51,32 @@ class Generator:
         self.frames, self.labels = frames, labels
         self.rng = np.random.default_rng(seed)
 
-    def row(self, kind: Kind, lengths: list[int] | None = None) -> Row:
+    def row(self, kind: Kind, lengths: list[int] | None = None) -> Page:
         """A row of a kind, by default with one line (two times in three) to three lines."""
         rng = self.rng
         if lengths is None:
             count = rng.choice([1, 2, 3], p=[0.66, 0.2, 0.14])
             lengths = rng.integers(1, 9, count).tolist()
         height = rng.uniform(28, 110) if kind.surface == "clean" else rng.uniform(50, 130)
-        self.brush = strokes.Brush.random(rng, fattest=0.12)  # one pen writes a page
-        lines = [self._line(kind, length, height) for length in lengths]
-        ink, boxes = self._page([line[0] for line in lines], [line[2] for line in lines], height)
+        source = (self.frames, self.labels) if kind.source == "mnist" else None
+        brush = strokes.Brush.random(rng, fattest=0.12)  # one pen writes a page
+        touching = kind.spacing == "touching"
+        lines = [write_row(rng, length, height, touching, source, brush) for length in lengths]
+        ink, boxes = self._page(lines, height)
         picture = self._coloured(ink) if kind.surface == "clean" else self._photo(ink)
-        return Row(kind, picture, "\n".join(line[1] for line in lines), tuple(boxes))
+        text = "\n".join("".join(map(str, line.labels)) for line in lines)
+        return Page(kind, picture, text, tuple(boxes))
 
-    def _digit(self, source: str, height: float) -> tuple[int, np.ndarray]:
-        """A digit and its ink, cropped, about `height` pixels high."""
-        if source == "mnist":
-            index = self.rng.integers(len(self.frames))
-            digit, ink = int(self.labels[index]), self.frames[index].astype(np.float32) / 255
-        else:
-            digit = int(self.rng.integers(10))
-            ink = strokes.draw(digit, self.rng, max(32, round(height * 1.2)), brush=self.brush)
-        ink = cropped(ink)
-        scale = height * self.rng.uniform(0.85, 1.15) / ink.shape[0]
-        # A digit that lies on its side would come out huge.
-        scale = min(scale, 1.3 * height / ink.shape[1])
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        ink = cv2.resize(ink, None, fx=scale, fy=scale, interpolation=way)
-        return digit, cropped(np.clip(ink, 0, 1))
-
-    def _line(self, kind: Kind, length: int, height: float) -> tuple[np.ndarray, str, list[Box]]:
-        rng, text, boxes = self.rng, "", []
-        canvas = np.zeros((round(2.2 * height), round(height * 2.2 * length) + 20), np.float32)
-        wobble = rng.uniform(0, 0.08)  # of the height
-        climb = rng.normal(0, 0.03)
-        for _ in range(length):
-            digit, ink = self._digit(kind.source, height)
-            base = 1.7 * height + rng.normal(0, wobble) * height
-            base += climb * (boxes[-1][0] if boxes else 0)
-            top = int(np.clip(base - ink.shape[0], 0, len(canvas) - ink.shape[0]))
-            left = self._left(canvas, ink, top, kind.spacing, height) if boxes else 5
-            place = canvas[top : top + ink.shape[0], left : left + ink.shape[1]]
-            np.maximum(place, ink[:, : place.shape[1]], out=place)
-            text += str(digit)
-            boxes.append((left, top, ink.shape[1], ink.shape[0]))
-        return canvas, text, boxes
-
-    def _left(
-        self, canvas: np.ndarray, ink: np.ndarray, top: int, spacing: str, height: float
-    ) -> int:
-        """Where the next digit starts, by the white between the two digits' nearest pixels."""
-        if spacing == "spaced":
-            white = max(2.0, self.rng.uniform(0.06, 0.6) * height)
-        elif self.rng.random() < 0.6:
-            white = -self.rng.uniform(0, 0.08) * height
-        else:
-            white = max(2.0, self.rng.uniform(0.03, 0.15) * height)
-        reach = max(1, round(0.05 * height))  # touching counts a little above and below as well
-        before = cv2.dilate(canvas, np.ones((2 * reach + 1, 1)))[top : top + len(ink)] > 0.3
-        right = np.where(before.any(1), before.shape[1] - before[:, ::-1].argmax(1), -(10**6))
-        start = np.where((ink > 0.3).any(1), (ink > 0.3).argmax(1), 10**6)
-        touching = int((right - start).max())
-        end = int(np.flatnonzero((canvas > 0.3).any(0))[-1]) + 1
-        if touching < end - 2 * height:  # they miss each other: one is far above the other
-            touching = end
-        return max(touching + round(white), 0)
-
-    def _page(
-        self, lines: list[np.ndarray], boxes: list[list[Box]], height: float
-    ) -> tuple[np.ndarray, list[Box]]:
+    def _page(self, lines: list[Row], height: float) -> tuple[np.ndarray, list[Box]]:
         """Lines below each other, with margins."""
         rng, placed, spots = self.rng, [], []
         y = round(rng.uniform(0.3, 1.2) * height)
-        for line, own in zip(lines, boxes, strict=True):
-            rows = np.flatnonzero((line > 0).any(1))
+        for line in lines:
+            inked = np.flatnonzero((line.ink > 0).any(1))
             x = round(rng.uniform(0.3, 1.5) * height)
-            spots.append((line[rows[0] : rows[-1] + 1], x, y))
-            placed += [(bx + x, by - int(rows[0]) + y, w, h) for bx, by, w, h in own]
-            y += rows[-1] + 1 - rows[0] + round(rng.uniform(0.3, 1.0) * height)
+            spots.append((line.ink[inked[0] : inked[-1] + 1], x, y))
+            placed += [(bx + x, by - int(inked[0]) + y, w, h) for bx, by, w, h in line.boxes]
+            y += inked[-1] + 1 - inked[0] + round(rng.uniform(0.3, 1.0) * height)
         right = max(x + int(np.flatnonzero((ink > 0).any(0))[-1]) for ink, x, _ in spots)
         page = np.zeros((y + round(0.3 * height), right + round(0.8 * height)), np.float32)
         for ink, x, y in spots:
@@ -164,12 +113,7 @@ class Generator:
         return cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def cropped(ink: np.ndarray) -> np.ndarray:
-    rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def sheets(mistakes: list[tuple[Row, Reading]], folder: Path) -> None:
+def sheets(mistakes: list[tuple[Page, Reading]], folder: Path) -> None:
     """Pictures of the mistakes with what was read (red) and what is written (green)."""
     folder.mkdir(parents=True, exist_ok=True)
     tiles = [tile(row, reading) for row, reading in mistakes]
@@ -182,7 +126,7 @@ def sheets(mistakes: list[tuple[Row, Reading]], folder: Path) -> None:
         cv2.imwrite(str(folder / f"mistakes{number}.png"), np.hstack(padded)[..., ::-1])
 
 
-def tile(row: Row, reading: Reading) -> np.ndarray:
+def tile(row: Page, reading: Reading) -> np.ndarray:
     picture = row.picture.copy()
     for digit in reading.digits:
         x, y, w, h = digit.box
@@ -196,7 +140,7 @@ def tile(row: Row, reading: Reading) -> np.ndarray:
     return picture
 
 
-def measure(model: MnistCNN, rows: list[Row]) -> tuple[dict[str, Counter], list, float]:
+def measure(model: MnistCNN, rows: list[Page]) -> tuple[dict[str, Counter], list, float]:
     """Rows and right ones by slice, the mistakes, and the median seconds of a reading."""
     counts, mistakes, seconds = {}, [], []
     for row in rows:
@@ -219,7 +163,7 @@ def measure(model: MnistCNN, rows: list[Row]) -> tuple[dict[str, Counter], list,
     return counts, mistakes, float(np.median(seconds))
 
 
-def make(n: int, seed: int, data_dir: str) -> list[Row]:
+def make(n: int, seed: int, data_dir: str) -> list[Page]:
     """`n` rows, an equal share of every kind."""
     frames, labels = data.load("mnist", data_dir, train=False)
     generator = Generator(frames.numpy(), labels.numpy(), seed)

@@ -7,6 +7,8 @@ generator, and is mild enough for a person to read the digit as before.
 import cv2
 import numpy as np
 
+from mnist_cnn.ink import stroke_width
+
 Ink = np.ndarray
 
 
@@ -14,7 +16,7 @@ def damage(ink: Ink, rng: np.random.Generator) -> Ink:
     """The ink with one to three kinds of damage; the same shape."""
     if not ink.any():
         return ink
-    stroke = _stroke_width(ink)
+    stroke = stroke_width(ink)
     for kind in rng.choice(len(KINDS), rng.choice([1, 2, 3], p=[0.6, 0.35, 0.05]), replace=False):
         ink = KINDS[kind](ink, stroke, rng)
     return np.clip(ink, 0, 1).astype(np.float32)
@@ -89,12 +91,6 @@ def eroded(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
 
 
 KINDS = (breaks, ragged, faint, blur, specks, ruled, filled, thickened, eroded)
-
-
-def _stroke_width(ink: Ink) -> float:
-    """Four times a bar's mean distance to its edge."""
-    inside = cv2.distanceTransform((ink > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    return max(4 * float(inside[inside > 0].mean()) - 2, 1.5) if inside.any() else 1.5
 
 
 def _mild(pixels: float, ink: Ink) -> float:

@@ -30,12 +30,19 @@ CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 
 # Lengths below are shares of the picture's longer side.
 WIDEST = 0.25  # twice the width of a fat stroke, so that crossings are narrower too
+LEAST_WIDEST = 0.06
+PENS = 4  # strokes cross and run together, but no wider than so many pens
 LINE = 0.016  # how thick a printed line is at most
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
+LOCAL = 1
+FAINT_PART = 0.3
+DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
 LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap
 GAP = 0.012  # components nearer than this are one
 SMALLEST = 0.04  # a digit is at least this long
 NEAR = 0.3  # of the digit's length: parts farther away belong to something else
+STAIN = 0.45
+SAME_PEN = 2.2
 ALIKE = 0.5  # of the digit's height: what is lower is no second digit
 
 GROUND_EDGE = 0.06  # a step between two neighbours of the ground
@@ -213,7 +220,7 @@ def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
         return ink
     mask, faint = ((ink > level).astype(np.uint8) for level in (0.5, VISIBLE))
     if max(mask[0].any(), mask[-1].any(), mask[:, 0].any(), mask[:, -1].any()):
-        mask = _without_lines(mask, faint)
+        mask = _without_lines(mask, faint, ink)
     mask = _writing(mask, ink, drawn=True)
     return ink * cv2.dilate(mask, np.ones((5, 5), np.uint8))
 
@@ -225,28 +232,52 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     """Ink on a ground that changes across the picture: light, shadow, the paper's own colour."""
     scale = min(1, PHOTO_SIDE / max(pixels.shape[:2]))
     grey = cv2.resize(pixels.mean(2), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    contrast = _contrast(grey)
+    contrast, mask = _photo_mask(grey, WIDEST)
+    # Now that the pen is known, a second look drops what is much wider: the edges of a shadow.
+    pens = max(PENS * _pen(mask) / max(mask.shape), LEAST_WIDEST)
+    if mask.any() and pens < WIDEST:
+        contrast, mask = _photo_mask(grey, pens)
+    if not mask.any():
+        return np.zeros(grey.shape, np.float32)
+    # A ramp around half of the ink's own strength keeps the stroke's soft edge.
+    full = float(np.quantile(contrast[mask > 0], 0.8))
+    if LOCAL:
+        reach = 2 * round(LOCAL * _pen(mask)) + 1
+        near = cv2.dilate(contrast * mask, np.ones((reach, reach)))
+        full = np.clip(cv2.blur(near, (reach, reach)), FAINT_PART * full, full)
+    soft = np.clip((contrast / full - 0.2) / 0.5, 0, 1)
+    return soft * cv2.dilate(mask, np.ones((3, 3), np.uint8))
+
+
+def _pen(mask: np.ndarray) -> float:
+    """The pen's width in pixels: twice the median depth of the strokes' middle lines.
+
+    Long thin strokes have longer middles than stains have, so a stain does not count for much.
+    """
+    depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 5)
+    middle = (depth > 0) & (depth >= cv2.dilate(depth, np.ones((3, 3))) - 0.1)
+    return 2 * float(np.median(depth[middle])) if middle.any() else 0.0
+
+
+def _photo_mask(grey: np.ndarray, widest: float) -> tuple[np.ndarray, np.ndarray]:
+    """The contrast of a photo and a mask of its writing, whose strokes are at most `widest`."""
+    contrast = _contrast(grey, widest)
     # Robust noise: 1.48 times the median absolute deviation is a normal deviation.
     noise = 1.48 * float(np.median(np.abs(contrast)))
     floor = max(FAINTEST, 5 * noise)
     visible = contrast[contrast > floor]
     if visible.size < 10:
-        return np.zeros(grey.shape, np.float32)
+        return contrast, np.zeros(grey.shape, np.uint8)
     strong = _otsu(visible)
-    half = 0.5 * float(np.median(visible[visible >= strong]))  # what a stroke's edge has
+    half = FAINT_PART * float(np.median(visible[visible >= strong]))
     # Faint lines are found whole at a lower level than ink.
     faint = contrast > max(0.5 * FAINTEST, 3 * noise)
-    mask = _without_lines((contrast > max(floor, half)).astype(np.uint8), faint.astype(np.uint8))
-    mask = _writing(_grown_from(contrast > strong, mask), contrast, drawn=False)
-    if not mask.any():
-        return np.zeros(grey.shape, np.float32)
-    # A ramp around half of the ink's own strength keeps the stroke's soft edge.
-    full = float(np.quantile(contrast[mask > 0], 0.8))
-    soft = np.clip((contrast / full - 0.2) / 0.5, 0, 1)
-    return soft * cv2.dilate(mask, np.ones((3, 3), np.uint8))
+    mask, faint = (contrast > max(floor, half)).astype(np.uint8), faint.astype(np.uint8)
+    mask = _without_lines(mask, faint, contrast)
+    return contrast, _writing(_grown_from(contrast > strong, mask), contrast, drawn=False)
 
 
-def _contrast(grey: np.ndarray) -> np.ndarray:
+def _contrast(grey: np.ndarray, widest: float) -> np.ndarray:
     """How much darker (or on a board lighter) than its ground each pixel is, about 0 for ground.
 
     The ground under dark ink is a grey-scale closing (Serra 1982) by an element wider than any
@@ -259,7 +290,7 @@ def _contrast(grey: np.ndarray) -> np.ndarray:
     small = np.round(cv2.GaussianBlur(small, (0, 0), 1) * 255).astype(np.uint8)
     light_ink = _ink_is_light(small)
     small = 255 - small if light_ink else small
-    reach = round(WIDEST * GROUND_SIDE) | 1
+    reach = round(widest * GROUND_SIDE) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     ground = cv2.morphologyEx(_continued(small, reach), cv2.MORPH_CLOSE, kernel)
     ground = np.ascontiguousarray(ground[reach:-reach, reach:-reach])
@@ -313,11 +344,12 @@ def _grown_from(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return (np.isin(labels, kept) & (mask > 0)).astype(np.uint8)
 
 
-def _without_lines(mask: np.ndarray, faint: np.ndarray) -> np.ndarray:
+def _without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) -> np.ndarray:
     """Erase the printed lines that `faint` shows from a mask of ink.
 
     As in the removal of staff lines from music (Dalitz et al. 2008), a line's pixel is erased where
-    the ink across the line is no thicker than a line, so that strokes that cross it stay whole.
+    the ink across the line is no thicker than a line, so that strokes that cross it stay whole. So
+    do strokes along it if they are clearly stronger than it is.
     """
     lines = _printed_lines(faint)
     if not lines.size:
@@ -329,13 +361,31 @@ def _without_lines(mask: np.ndarray, faint: np.ndarray) -> np.ndarray:
     depth = cv2.dilate(depth, np.ones((5, 5)))[(_drawn(lines, mask.shape, 3) & mask) > 0]
     thick = 2 * round(float(np.median(depth))) if depth.size else 1
     upright = np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
+    darker = _darker_strokes(mask, strength, lines)
     for group, across in ((lines[~upright], (thick + 2, 1)), (lines[upright], (1, thick + 2))):
         strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(across, np.uint8))
-        mask = np.where(_drawn(group, mask.shape, thick + 4) > 0, strokes, mask)
+        erased = (_drawn(group, mask.shape, thick + 4) > 0) & ~darker
+        mask = np.where(erased, strokes, mask)
     count, labels = cv2.connectedComponents(mask, connectivity=8)
     labelled = labels.ravel()
     share = np.bincount(labelled, wide.ravel(), count) / np.bincount(labelled, None, count)
     return mask * (share < 0.9)[labels].astype(np.uint8)
+
+
+def _darker_strokes(mask: np.ndarray, strength: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """What is so much stronger than printed lines, over a stroke's length, that it is no line.
+
+    Shorter things may be places where two lines cross.
+    """
+    peak = cv2.dilate(strength.astype(np.float32), np.ones((3, 3)))
+    usual = [float(np.median(peak[_drawn(line[None], mask.shape, 1) > 0])) for line in lines]
+    if not usual:
+        return np.zeros(mask.shape, bool)
+    stronger = mask * (strength > DARKER * max(usual)).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(stronger, connectivity=8)
+    long = stats[:, 2:4].max(1) >= SMALLEST * max(mask.shape)
+    long[0] = False
+    return long[labels]
 
 
 def _drawn(lines: np.ndarray, shape: tuple[int, int], thick: int) -> np.ndarray:
@@ -391,7 +441,7 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     boxes = np.stack([left, top, left + width, top + height], axis=1)  # (count, 4)
     sizes = np.maximum(width, height) - joint + 1
     on = mask > 0
-    ink = np.bincount(labels[on], strength[on], count)
+    ink, area = (np.bincount(labels[on], w, count) for w in (strength[on], None))
     at_start, at_end = boxes[:, :2] <= 0, boxes[:, 2:] >= mask.shape[::-1]
     sides = at_start.sum(1) + at_end.sum(1)
     # What touches a border and hardly reaches into the picture is the rest of a line or an edge.
@@ -403,12 +453,22 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
             break
     else:
         return np.zeros_like(mask)
-    main = int(np.argmax(ink * able))
-    # Heights compare: digits that run together are as high as one, but longer.
+    depth = np.bincount(labels[on], cv2.distanceTransform(mask, cv2.DIST_L2, 5)[on], count)
+    widths = 4 * depth / np.maximum(area, 1)
+    if not drawn:
+        slim = widths <= STAIN * sizes
+        able = able & slim if (able & slim).any() else able
+    length = ink / np.maximum(widths, 1)
+    main = int(np.argmax(length * able))
+    # One pen writes a page. Heights compare: digits that run together are as high, but longer.
+    if not drawn:
+        able &= widths <= SAME_PEN * widths[main]
     digits = np.flatnonzero(able & (height >= ALIKE * height[main]))
     near = np.any([_gaps(boxes, boxes[digit]) <= NEAR * sizes[digit] for digit in digits], axis=0)
     part = near & (sizes >= 0.1 * height[main]) & (ink >= 0.02 * np.median(ink[digits]))
     part &= sides <= (max(most, 2) if drawn else most)
+    if not drawn:
+        part &= widths <= SAME_PEN * widths[main]
     part[0] = False
     return part[labels] * mask
 

@@ -5,13 +5,14 @@ their like, a bare line (a 1), a closed ring (a 0).
 """
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from mnist_cnn.ink import frame
+from mnist_cnn.ink import find_ink, frame
 from mnist_cnn.strokes import Brush, Change, Hand, draw, paint, write
 
 Source = tuple[np.ndarray, np.ndarray] | None  # MNIST's frames (N, 28, 28) and labels (N,)
@@ -175,6 +176,67 @@ def _shape_of(glyphs: dict[str, str]) -> Kind:
 def _glyph(glyphs: dict[str, str], hand: Hand, rng: np.random.Generator) -> np.ndarray:
     glyph = glyphs[str(rng.choice(list(glyphs)))]
     return paint(write(glyph, hand, rng), Brush.random(rng, fattest=0.13), rng)
+
+
+def _sign(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """A letter of no alphabet: four to seven strokes between the places of a grid.
+
+    Fewer strokes too often make a 1, 4 or 7; and three in four signs are their own mirror image,
+    as letters often are and digits are not, but for 0 and 8, which are round.
+    """
+    mirrored = rng.random() < 0.75
+    strokes = []
+    for _ in range(rng.integers(2, 4) if mirrored else rng.integers(4, 8)):
+        places = rng.integers(0, 5, (rng.integers(2, 4), 2)) * 25
+        while (np.ptp(places, axis=0) < 25).all():
+            places = rng.integers(0, 5, (len(places), 2)) * 25
+        corners = " | " if rng.random() < 0.4 else " "
+        for x in [places[:, 0], 100 - places[:, 0]] if mirrored else [places[:, 0]]:
+            strokes.append(corners.join(_words(np.stack([x, places[:, 1]], 1)).split()))
+    hand = replace(Hand.random(rng, LETTER_WIDTHS), warp=0.03)
+    return paint(write("; ".join(strokes), hand, rng), Brush.random(rng, fattest=0.1), rng)
+
+
+def _figure(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """A doodle of rings, polygons, lines and dots of many sizes, often with a mirror image."""
+    strokes = []
+    for _ in range(rng.integers(4, 9)):
+        corners = int(rng.choice([1, 2, 3, 4, 5, 12]))
+        angles = 2 * np.pi * (np.arange(corners + 1) / corners + rng.random())
+        radius = 2 if corners == 1 else math.exp(rng.uniform(math.log(6), math.log(50)))
+        ring = radius * np.stack([np.cos(angles) * rng.uniform(0.4, 1), np.sin(angles)], 1)
+        places = (ring + rng.uniform(radius, max(100 - radius, radius + 1), 2)).astype(int)
+        joint = " " if corners == 12 else " | "
+        strokes.append(joint.join(_words(places).split()))
+        if rng.random() < 0.3:
+            places[:, 0] = 100 - places[:, 0]
+            strokes.append(joint.join(_words(places).split()))
+    return _pen("; ".join(strokes), rng)
+
+
+def _picture(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """What the ink finder makes of a photo of things."""
+    while True:
+        ink = find_ink(_things(rng))
+        high, wide = (np.ptp(np.flatnonzero(ink.any(axis))) if ink.any() else 0 for axis in (1, 0))
+        if wide > high / 2:  # a thin bar is a 1
+            return ink
+
+
+def _things(rng: np.random.Generator, side: int = 96) -> np.ndarray:
+    """`(side, side, 3)` uint8: filled shapes of any colour, more or less in focus."""
+    scene = np.full((side, side, 3), rng.uniform(0, 255, 3), np.float32)
+    for _ in range(rng.integers(3, 20)):
+        colour = tuple(rng.uniform(0, 255, 3))
+        if rng.random() < 0.5:
+            centre, axes = rng.integers(0, side, 2), rng.integers(3, side // 2, 2)
+            cv2.ellipse(scene, centre, axes, rng.uniform(0, 180), 0, 360, colour, -1, cv2.LINE_AA)
+        else:
+            corners = rng.integers(0, side, (rng.integers(3, 6), 2)).astype(np.int32)
+            cv2.fillPoly(scene, [corners], colour, cv2.LINE_AA)
+    scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.3, 3))
+    scene += rng.normal(0, rng.uniform(0, 12), scene.shape)
+    return np.clip(scene, 0, 255).astype(np.uint8)
 
 
 def _word(rng: np.random.Generator, source: Source) -> np.ndarray:
@@ -362,6 +424,9 @@ def _crossed_out(rng: np.random.Generator, source: Source) -> np.ndarray:
 KINDS: dict[str, Kind] = {
     "letter": _letter_of(LETTERS),
     "shape": _shape_of(SHAPES),
+    "sign": _sign,
+    "figure": _figure,
+    "picture": _picture,
     "word": _word,
     "scribble": _scribble,
     "zigzag": _zigzag,

@@ -3,7 +3,7 @@
 Neighbouring pieces of a line, one to `MOST_PIECES` at a time, are candidates for a digit. The
 network reads them all in one batch, and the cheapest way through the line decides which of them are
 digits: a lattice searched for its best path, as in LeCun et al. 1998 (sections V and VI) and Matan
-et al. 1992. What a candidate costs is stated in `_Candidate.cost`, in nats, so that a probability
+et al. 1992. What a candidate costs is stated in `Candidate.cost`, in nats, so that a probability
 and a rule of geometry weigh alike.
 """
 
@@ -83,7 +83,7 @@ class Reading:
 
 
 @dataclass(frozen=True, eq=False)
-class _Candidate:
+class Candidate:
     """A run of pieces that may be one digit."""
 
     line: int
@@ -125,22 +125,22 @@ def read(model: nn.Module, image: Any) -> Reading:
     page = find_pieces(ink)
     if not page.lines:
         return Reading((), "no ink was found")
-    candidates = [c for number in range(len(page.lines)) for c in _candidates(page, ink, number)]
-    if not candidates:
+    found = [c for number in range(len(page.lines)) for c in candidates(page, ink, number)]
+    if not found:
         return Reading((), "no ink has a digit's shape")
-    answers = read_frames(model, np.stack([candidate.frame for candidate in candidates]))
+    answers = read_frames(model, np.stack([candidate.frame for candidate in found]))
     width, height = picture_size(image)
     scale = width / ink.shape[1], height / ink.shape[0]
     lines = []
     for number, line in enumerate(page.lines):
-        own = [(c, a) for c, a in zip(candidates, answers, strict=True) if c.line == number]
+        own = [(c, a) for c, a in zip(found, answers, strict=True) if c.line == number]
         path = _best_path(line, own)
         lines.append(tuple(_digit(c, a, scale) for c, a in path if a.digit is not None))
     lines = tuple(line for line in lines if line)
     return Reading(lines, None if lines else "nothing looks like a digit")
 
 
-def _candidates(page: Page, ink: np.ndarray, number: int) -> list[_Candidate]:
+def candidates(page: Page, ink: np.ndarray, number: int) -> list[Candidate]:
     """All runs of a line's pieces that have a digit's shape."""
     line, found = page.lines[number], []
     for start in range(len(line.pieces)):
@@ -151,9 +151,7 @@ def _candidates(page: Page, ink: np.ndarray, number: int) -> list[_Candidate]:
     return found
 
 
-def _candidate(
-    page: Page, ink: np.ndarray, number: int, start: int, stop: int
-) -> _Candidate | None:
+def _candidate(page: Page, ink: np.ndarray, number: int, start: int, stop: int) -> Candidate | None:
     line = page.lines[number]
     run = line.pieces[start:stop]
     box = _around(run)
@@ -166,7 +164,7 @@ def _candidate(
     if white > MOST_WHITE:
         return None
     seen = frame(_ink_of(run, page, ink))
-    return _Candidate(number, start, stop, box, height, width, white, run[0].cut, seen)
+    return Candidate(number, start, stop, box, height, width, white, run[0].cut, seen)
 
 
 def _around(run: tuple[Piece, ...]) -> tuple[int, int, int, int]:
@@ -197,10 +195,10 @@ def _white(run: tuple[Piece, ...]) -> float:
 
 
 def _best_path(
-    line: Line, candidates: list[tuple[_Candidate, Prediction]]
-) -> list[tuple[_Candidate, Prediction]]:
+    line: Line, candidates: list[tuple[Candidate, Prediction]]
+) -> list[tuple[Candidate, Prediction]]:
     """The cheapest way through the line: every piece is in one digit, or skipped (Viterbi 1967)."""
-    ends: dict[int, list[tuple[_Candidate, Prediction]]] = {}
+    ends: dict[int, list[tuple[Candidate, Prediction]]] = {}
     for candidate, answer in candidates:
         ends.setdefault(candidate.stop, []).append((candidate, answer))
     best: list[tuple[float, list]] = [(0.0, [])]  # cost and path up to each piece
@@ -215,7 +213,7 @@ def _best_path(
     return best[-1][1]
 
 
-def _digit(candidate: _Candidate, answer: Prediction, scale: tuple[float, float]) -> ReadDigit:
+def _digit(candidate: Candidate, answer: Prediction, scale: tuple[float, float]) -> ReadDigit:
     left, top, right, bottom = candidate.box
     x, y = round(left * scale[0]), round(top * scale[1])
     box = x, y, round(right * scale[0]) - x, round(bottom * scale[1]) - y

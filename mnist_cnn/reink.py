@@ -16,7 +16,7 @@ def reink(old: np.ndarray, rng: np.random.Generator, brush: Brush | None = None)
     """Ink of a digit like that of a `(28, 28)` uint8 frame, with a line of another width."""
     fine = cv2.resize(old, None, fx=FINE, fy=FINE, interpolation=cv2.INTER_CUBIC)
     fine = cv2.GaussianBlur(fine, (0, 0), FINE / 4)
-    lines = skeleton_lines(fine > 110)
+    lines = skeleton_lines(thin(fine > 110))
     if not len(lines):
         return np.zeros((FINE * 28, FINE * 28), np.float32)
     # A brush as fat as drawn digits may have would fill the loops of a small skeleton.
@@ -48,11 +48,10 @@ def thin(mask: np.ndarray) -> np.ndarray:
             return mask[1:-1, 1:-1].astype(bool)
 
 
-def skeleton_lines(mask: np.ndarray) -> np.ndarray:
-    """The skeleton as `(n, 2, 2)` short lines between neighbouring pixels, its steps smoothed."""
-    skeleton = thin(mask)
+def skeleton_lines(skeleton: np.ndarray) -> np.ndarray:
+    """A skeleton as `(n, 2, 2)` short lines between neighbouring pixels, its steps smoothed."""
     near = cv2.boxFilter(skeleton.astype(np.float32), -1, (5, 5), normalize=False)
-    rows, columns = np.indices(mask.shape, np.float32)
+    rows, columns = np.indices(skeleton.shape, np.float32)
     places = np.stack(
         [
             cv2.boxFilter(at * skeleton, -1, (5, 5), normalize=False) / np.maximum(near, 1)
@@ -60,7 +59,7 @@ def skeleton_lines(mask: np.ndarray) -> np.ndarray:
         ],
         axis=2,
     )
-    height, width = mask.shape
+    height, width = skeleton.shape
     lines = [np.repeat(places[skeleton & (near == 1)][:, None], 2, 1)]  # dots
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
         left = max(-right, 0)
