@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -45,7 +46,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.serve:
         return FLOORS[args.serve](args.port)
-    rows = [*first_answer(), *throughput(args.seconds), *age(args.answers)]
+    rows = [*first_answer(), *pen(), *throughput(args.seconds), *age(args.answers)]
     rows += [*crowd(), *attack(args.seconds), *ending()]
     report = {
         "rows": rows,
@@ -306,6 +307,52 @@ async def load(
 
 
 # --- What is measured
+
+# Notes the milliseconds from the end of each stroke to the first change of the answer.
+WATCH = """() => {
+  window.taken = [];
+  let up = 0;
+  document.querySelector("canvas").addEventListener("pointerup", () => { up = performance.now(); });
+  new MutationObserver(() => {
+    if (up) window.taken.push(performance.now() - up);
+    up = 0;
+  }).observe(document.querySelector(".answer").parentNode,
+    {subtree: true, childList: true, characterData: true, attributes: true});
+}"""
+
+
+def pen() -> list[dict]:
+    """What a person waits for: from lifting the pen to the answer, in Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    with served(OURS) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.port}")
+        page.locator("canvas[aria-label]").wait_for()
+        page.wait_for_timeout(1000)
+        page.evaluate(WATCH)
+        box = page.locator("canvas").bounding_box()
+        for stroke in range(20):
+            across = box["x"] + (0.2 + 0.03 * stroke) * box["width"]
+            page.mouse.move(across, box["y"] + 0.3 * box["height"])
+            page.mouse.down()
+            page.mouse.move(across, box["y"] + 0.7 * box["height"], steps=5)
+            page.mouse.up()
+            page.wait_for_timeout(500)
+        taken = page.evaluate("window.taken")
+        browser.close()
+    p50, p95 = np.median(taken), np.quantile(taken, 0.95)
+    return [
+        row(
+            "from lifting the pen to the answer, in Chromium",
+            f"{p50:.0f} ms (p50), {p95:.0f} ms (p95)",
+            f"{len(taken)} strokes",
+            p50_ms=float(p50),
+            p95_ms=float(p95),
+        )
+    ]
 
 
 def throughput(seconds: float) -> list[dict]:

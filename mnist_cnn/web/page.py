@@ -12,7 +12,8 @@ from PIL import Image
 
 from mnist_cnn import MnistCNN
 from mnist_cnn.decode import PictureError, decode
-from mnist_cnn.ink import WORK_SIDE, find_ink, open_picture
+from mnist_cnn.ink import WORK_SIDE, find_ink, frame, open_picture
+from mnist_cnn.predict import read_frames
 from mnist_cnn.sketchpad import png, sketchpad
 from mnist_cnn.web import api, many, settings, views
 from mnist_cnn.web.about import about
@@ -22,6 +23,7 @@ FOLDER = Path(__file__).parent
 EXAMPLES = tuple(sorted((FOLDER / "examples").glob("*.jpg")))
 MAX_DETAIL = 4 * WORK_SIDE  # pixels: longer side that a photo is decoded at for a small crop
 SMALLEST_CROP = 0.01  # of the picture's side
+DOUBTFUL = 0.9  # less sure answers are looked at again: there may be several digits
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 # What `serve.make_app` gives to Gradio beside the page.
@@ -45,9 +47,12 @@ def draw(weights: api.Weights, drawing: str | None) -> str:
 
 def one_digit(model: MnistCNN, picture: Image.Image, drawn: bool = False) -> str:
     """The answer with its hints."""
-    found, names = model.read(picture), model.config.class_names
-    hints = views.hints(find_ink(picture), found, names, drawn)
-    return views.answer(model, model.predict(picture), picture, hints)
+    ink = find_ink(picture)
+    prediction = read_frames(model, frame(ink)[None])[0]  # as `model.predict`, which finds ink, too
+    hints = views.hints(ink, drawn)
+    if prediction.digit is None or prediction.confidence < DOUBTFUL:
+        hints += views.several(model, model.read(picture))
+    return views.answer(model, prediction, picture, ink, hints)
 
 
 def photo(weights: api.Weights, path: str | None, crop: Box = WHOLE) -> tuple[str, str]:
@@ -258,5 +263,12 @@ def picture_input(sources: list[str], **options: Any) -> gr.Image:
     image = gr.Image(type="filepath", image_mode=None, sources=sources, **options)
     # Gradio would open the file with every decoder that Pillow has, and answer a bad one without a
     # reason. The file goes to mnist_cnn.decode unopened, like every other picture.
-    image.preprocess = lambda payload: payload.path if payload else None
+    image.preprocess = lambda payload: uploaded(payload.path) if payload else None
     return image
+
+
+def uploaded(path: str | None) -> str | None:
+    """The path of an upload; the guard has looked already, but a path is a path."""
+    if path is not None and not Path(path).resolve().is_relative_to(settings.UPLOADS):
+        raise gr.Error("This file was not uploaded here.", print_exception=False)
+    return path

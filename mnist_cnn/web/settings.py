@@ -7,6 +7,7 @@ imported, so it comes before them.
 import os
 import tempfile
 import uuid
+from pathlib import Path
 
 MB = 2**20
 
@@ -19,7 +20,7 @@ ENVIRONMENT = {
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
     "GRADIO_ANALYTICS_MAX_EVENTS": "100",
     # Uploads lie in a folder of this process alone, which is removed with it.
-    "GRADIO_TEMP_DIR": os.path.join(tempfile.gettempdir(), f"mnist-cnn-{uuid.uuid4().hex}"),
+    "GRADIO_TEMP_DIR": str(Path(tempfile.gettempdir()).resolve() / f"mnist-cnn-{uuid.uuid4().hex}"),
 }
 os.environ.update(ENVIRONMENT)
 UPLOADS = ENVIRONMENT["GRADIO_TEMP_DIR"]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mnist_cnn import MnistCNN, Prediction, Reading
 from mnist_cnn.decode import PictureError
-from mnist_cnn.ink import VISIBLE, find_ink, stroke_width
+from mnist_cnn.ink import VISIBLE, stroke_width
 from mnist_cnn.web.texts import REASONS, phrase, plain
 
 SHOWN = 800  # pixels: longer side of a picture that is shown with boxes
@@ -23,7 +23,13 @@ THIN = 0.03
 TINY = 0.15
 
 
-def answer(model: MnistCNN, prediction: Prediction, picture: Image.Image, hints: list[str]) -> str:
+def answer(
+    model: MnistCNN,
+    prediction: Prediction,
+    picture: Image.Image,
+    ink: np.ndarray,
+    hints: list[str],
+) -> str:
     """One digit: the answer, how sure it is, hints, ten probabilities, and why."""
     names = model.config.class_names
     known = prediction.digit is not None
@@ -36,7 +42,7 @@ def answer(model: MnistCNN, prediction: Prediction, picture: Image.Image, hints:
     likeliest = names[int(prediction.probs.argmax())]
     figures = [
         figure(thumbnail(picture, SMALL), "raw"),
-        figure(pixels(find_ink(picture)), "ink"),
+        figure(pixels(ink), "ink"),
         figure(pixels(prediction.frame), "frame"),
     ]
     if heatmap.any():
@@ -70,8 +76,8 @@ def bars(names: tuple[str, ...], probs: np.ndarray) -> str:
     return f'<ol class="bars" aria-label="{phrase("probabilities")}">{rows}</ol>'
 
 
-def hints(ink: np.ndarray, reading: Reading, names: tuple[str, ...], drawn: bool) -> list[str]:
-    """What the writer could do better, as phrases.
+def hints(ink: np.ndarray, drawn: bool) -> list[str]:
+    """What the writer of one digit could do better, as phrases.
 
     Args:
         drawn: the ink is the drawing itself, so what touches its edge was written there.
@@ -79,19 +85,22 @@ def hints(ink: np.ndarray, reading: Reading, names: tuple[str, ...], drawn: bool
     rows, columns = np.flatnonzero((ink > VISIBLE).any(1)), np.flatnonzero((ink > VISIBLE).any(0))
     if not rows.size:
         return []
-    found = []
-    longer = 1 + max(rows[-1] - rows[0], columns[-1] - columns[0])
-    if len(reading.digits) > 1:
-        text = " ".join("".join(names[digit.digit] for digit in line) for line in reading.lines)
-        found.append(phrase("hint_several", text))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    longer, found = max(bottom - top, right - left), []
     if stroke_width(ink) < THIN * longer:
         found.append(phrase("hint_thin"))
     if longer < TINY * max(ink.shape):
         found.append(phrase("hint_small"))
-    at_edge = rows[0] == 0 or columns[0] == 0 or (rows[-1] + 1, columns[-1] + 1) == ink.shape
-    if drawn and (at_edge or rows[-1] + 1 == ink.shape[0] or columns[-1] + 1 == ink.shape[1]):
+    if drawn and (min(top, left) == 0 or bottom == ink.shape[0] or right == ink.shape[1]):
         found.append(phrase("hint_edge"))
     return found
+
+
+def several(model: MnistCNN, found: Reading) -> list[str]:
+    """The hint that there are several digits, if there are."""
+    names = model.config.class_names
+    lines = ["".join(names[digit.digit] for digit in line) for line in found.lines]
+    return [phrase("hint_several", " ".join(lines))] if len(found.digits) > 1 else []
 
 
 def refusal(error: ValueError) -> str:
