@@ -21,8 +21,9 @@ def test_every_text_is_there_in_both_languages():
 
 
 def test_every_text_is_used():
-    sources = [*WEB.glob("*.py"), *(WEB.parent / "sketchpad").glob("*")]
-    sources = [file for file in sources if file.is_file() and file.name != "texts.py"]
+    sources = [WEB.parent.parent / "app.py", *WEB.parent.rglob("*.py")]
+    sources += (WEB.parent / "sketchpad").glob("sketchpad.*")
+    sources = [file for file in sources if file.name != "texts.py"]
     code = "".join(file.read_text(encoding="utf-8") for file in sources)
     used = {*re.findall(r"""["'](\w+)["']""", code), *texts.REASONS.values()}
     made = {"bad_" + kind for kind in ("empty", "bytes", "format", "pixels", "scans", "damaged")}
