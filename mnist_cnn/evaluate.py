@@ -72,9 +72,19 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return TEMPERATURES[losses.argmin()].item()
 
 
+def evidence(logits: Tensor) -> Tensor:
+    """How far each row of `(N, classes)` logits is from undecided, in nats; `(N,)`, at least 0.
+
+    The divergence of equal shares from the answer: what outlier exposure trains non-digits to have
+    none of (Hendrycks et al. 2019, arXiv 1812.04606). Unlike the energy score it does not change
+    when all logits grow alike, which training is free to let them do.
+    """
+    return (-logits.log_softmax(1).mean(1) - math.log(logits.shape[1])).clamp(min=0)
+
+
 def fit_threshold(logits: Tensor, refused: float) -> float:
     """The evidence that all but the share `refused` of these digits reach."""
-    return logits.logsumexp(1).quantile(refused).item()
+    return evidence(logits).quantile(refused).item()
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:

@@ -30,19 +30,17 @@ CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 
 # Lengths below are shares of the picture's longer side.
 WIDEST = 0.25  # twice the width of a fat stroke, so that crossings are narrower too
-LEAST_WIDEST = 0.06
-PENS = 4  # strokes cross and run together, but no wider than so many pens
+PENS = 4  # strokes cross and run together, but no wider than so many pens …
+LEAST_WIDEST = 0.03  # … and than this, or blur would count as light
 LINE = 0.016  # how thick a printed line is at most
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
-LOCAL = 1
-FAINT_PART = 0.3
 DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
 LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap
 GAP = 0.012  # components nearer than this are one
 SMALLEST = 0.04  # a digit is at least this long
 NEAR = 0.3  # of the digit's length: parts farther away belong to something else
-STAIN = 0.45
-SAME_PEN = 2.2
+STAIN = 0.45  # of its length: what is wider is no stroke
+SAME_PEN = 2.2  # times the width of the digit's strokes: what is wider is of another pen
 ALIKE = 0.5  # of the digit's height: what is lower is no second digit
 
 GROUND_EDGE = 0.06  # a step between two neighbours of the ground
@@ -50,6 +48,7 @@ EXACT = 0.012  # three levels of 256: the ground of a drawing has one colour
 EDGE = 0.02  # of the picture's side: the strip along its border that shows the ground
 FLAT = 0.05  # colours this close to each other count as one
 FAINTEST = 0.08  # weaker contrast than this is no ink
+FAINT_PART = 0.3  # of the ink's usual contrast: a pen pressed lightly leaves no less
 VISIBLE = 0.15  # ink under this is taken for noise when the digit's box is measured
 STROKE = (1.9, 3.3)  # frame pixels: where the middle two thirds of MNIST lie
 FINE = 4  # strokes are measured and changed at this many pixels per frame pixel
@@ -239,13 +238,11 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
         contrast, mask = _photo_mask(grey, pens)
     if not mask.any():
         return np.zeros(grey.shape, np.float32)
-    # A ramp around half of the ink's own strength keeps the stroke's soft edge.
-    full = float(np.quantile(contrast[mask > 0], 0.8))
-    if LOCAL:
-        reach = 2 * round(LOCAL * _pen(mask)) + 1
-        near = cv2.dilate(contrast * mask, np.ones((reach, reach)))
-        full = np.clip(cv2.blur(near, (reach, reach)), FAINT_PART * full, full)
-    soft = np.clip((contrast / full - 0.2) / 0.5, 0, 1)
+    # A ramp around half of the ink's strength nearby keeps the stroke's soft edge.
+    pen = 2 * round(_pen(mask)) + 1
+    nearby = cv2.blur(cv2.dilate(contrast * mask, np.ones((pen, pen))), (pen, pen))
+    usual = float(np.quantile(contrast[mask > 0], 0.8))
+    soft = np.clip((contrast / np.clip(nearby, FAINT_PART * usual, usual) - 0.2) / 0.5, 0, 1)
     return soft * cv2.dilate(mask, np.ones((3, 3), np.uint8))
 
 
@@ -269,10 +266,10 @@ def _photo_mask(grey: np.ndarray, widest: float) -> tuple[np.ndarray, np.ndarray
     if visible.size < 10:
         return contrast, np.zeros(grey.shape, np.uint8)
     strong = _otsu(visible)
-    half = FAINT_PART * float(np.median(visible[visible >= strong]))
+    weak = FAINT_PART * float(np.median(visible[visible >= strong]))
     # Faint lines are found whole at a lower level than ink.
     faint = contrast > max(0.5 * FAINTEST, 3 * noise)
-    mask, faint = (contrast > max(floor, half)).astype(np.uint8), faint.astype(np.uint8)
+    mask, faint = (contrast > max(floor, weak)).astype(np.uint8), faint.astype(np.uint8)
     mask = _without_lines(mask, faint, contrast)
     return contrast, _writing(_grown_from(contrast > strong, mask), contrast, drawn=False)
 
@@ -379,9 +376,7 @@ def _darker_strokes(mask: np.ndarray, strength: np.ndarray, lines: np.ndarray) -
     """
     peak = cv2.dilate(strength.astype(np.float32), np.ones((3, 3)))
     usual = [float(np.median(peak[_drawn(line[None], mask.shape, 1) > 0])) for line in lines]
-    if not usual:
-        return np.zeros(mask.shape, bool)
-    stronger = mask * (strength > DARKER * max(usual)).astype(np.uint8)
+    stronger = mask * (strength > DARKER * max(usual, default=1)).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(stronger, connectivity=8)
     long = stats[:, 2:4].max(1) >= SMALLEST * max(mask.shape)
     long[0] = False
@@ -429,9 +424,10 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
 
     Components nearer than a stroke's gap count as one. What touches the picture's border is no
     digit (a finger, the table, a shadow, a dark scanner lid) if anything of a digit's size does
-    not; on a drawn picture it may still be a part of one. The component with the most ink is a
-    digit, and so is every other that is about as high. With each goes what lies close to it and is
-    not too small against it: a detached hat, the part beyond a gap.
+    not; on a drawn picture it may still be a part of one. The component with the longest strokes
+    is a digit, and so is every other that is about as high. With each goes what lies close to it
+    and is not too small against it: a detached hat, the part beyond a gap. In a photo, what no pen
+    of the same width drew is a stain, a shadow or a reflection.
     """
     side = max(mask.shape)
     joint = round(GAP * side) | 1
@@ -455,20 +451,15 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
         return np.zeros_like(mask)
     depth = np.bincount(labels[on], cv2.distanceTransform(mask, cv2.DIST_L2, 5)[on], count)
     widths = 4 * depth / np.maximum(area, 1)
-    if not drawn:
-        slim = widths <= STAIN * sizes
-        able = able & slim if (able & slim).any() else able
-    length = ink / np.maximum(widths, 1)
-    main = int(np.argmax(length * able))
-    # One pen writes a page. Heights compare: digits that run together are as high, but longer.
-    if not drawn:
-        able &= widths <= SAME_PEN * widths[main]
-    digits = np.flatnonzero(able & (height >= ALIKE * height[main]))
+    strokes = able & (drawn | (widths <= STAIN * sizes))
+    able = strokes if strokes.any() else able
+    main = int(np.argmax(able * ink / np.maximum(widths, 1)))  # the longest, if lines are straight
+    same_pen = drawn | (widths <= SAME_PEN * widths[main])
+    # Heights compare: digits that run together are as high as one, but longer.
+    digits = np.flatnonzero(able & same_pen & (height >= ALIKE * height[main]))
     near = np.any([_gaps(boxes, boxes[digit]) <= NEAR * sizes[digit] for digit in digits], axis=0)
-    part = near & (sizes >= 0.1 * height[main]) & (ink >= 0.02 * np.median(ink[digits]))
+    part = near & same_pen & (sizes >= 0.1 * height[main]) & (ink >= 0.02 * np.median(ink[digits]))
     part &= sides <= (max(most, 2) if drawn else most)
-    if not drawn:
-        part &= widths <= SAME_PEN * widths[main]
     part[0] = False
     return part[labels] * mask
 

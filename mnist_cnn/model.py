@@ -48,7 +48,7 @@ class Config:
     mean: float = 0.1307  # of the training frames, in [0, 1]
     std: float = 0.3081
     temperature: float = 1.0  # divides the logits before softmax; fitted on validation data
-    threshold: float = -100.0  # least evidence of a digit; -100 refuses nothing
+    threshold: float = 0.0  # least evidence of a digit, in nats; 0 refuses nothing
     version: int = CONFIG_VERSION  # of this schema and of the framing that the weights expect
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class Config:
         _check_range("mean", (self.mean,), 0, 1)
         _check_range("std", (self.std,), 1e-3, 10)
         _check_range("temperature", (self.temperature,), 0.01, 100)
-        _check_range("threshold", (self.threshold,), -100, 100)
+        _check_range("threshold", (self.threshold,), 0, 100)
         if any(k % 2 == 0 for k in self.kernel_sizes):
             raise ValueError(f"kernel_sizes must be odd, got {self.kernel_sizes}")
         names = len(self.class_names)

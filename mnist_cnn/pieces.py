@@ -60,6 +60,7 @@ class Page:
 
     numbers: np.ndarray  # (H, W) int32: which piece a pixel belongs to, 0 for none
     lines: tuple[Line, ...]  # from top to bottom
+    pen: float  # mean width of the strokes, pixels of the ink
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ def find_pieces(ink: np.ndarray) -> Page:
         line = _line(parts, numbers, count)
         lines.append(line)
         count += len(line.pieces)
-    return Page(_with_soft_edges(numbers, ink), tuple(lines))
+    return Page(_with_soft_edges(numbers, ink), tuple(lines), stroke_width(ink))
 
 
 def _with_soft_edges(numbers: np.ndarray, ink: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ and a rule of geometry weigh alike.
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from torch import nn
 
@@ -17,6 +18,7 @@ from mnist_cnn.ink import SIDE, find_ink, frame, picture_size
 from mnist_cnn.pieces import EDGE, SMALL, Line, Page, Piece, find_pieces
 from mnist_cnn.predict import Prediction, read_frames
 
+HEALED = 0.5  # pen widths: what a cut took from a digit is given back, so far from it
 MOST_PIECES = 6  # in one digit
 WIDEST = 1.25  # of the line's height: nothing wider is one digit, unless it stands alone
 MOST_WHITE = 0.3  # of the line's height: no digit has a wider gap from top to bottom
@@ -182,6 +184,10 @@ def _ink_of(run: tuple[Piece, ...], page: Page, ink: np.ndarray) -> np.ndarray:
         part = np.s_[:, :]
     numbers = page.numbers[part]
     own = (numbers >= run[0].number) & (numbers <= run[-1].number)
+    # Where digits cross, the ink is both's: to either side of a cut half a pen's width is kept.
+    reach = (2 * round(HEALED * page.pen) + 1,) * 2
+    near = cv2.dilate(own.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, reach))
+    own = (near > 0) & (numbers > 0)
     return np.where(own, ink[part], 0).astype(np.float32)
 
 

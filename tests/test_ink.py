@@ -360,7 +360,10 @@ def test_a_stroke_with_gaps_is_one_digit():
     whole = frame(find_ink(photo(picture)))
     for row in range(110, 300, 18):
         picture[row : row + 4, 190:211] = 0.85
-    assert close(frame(find_ink(photo(picture))) // 2, whole // 2)
+    rows = frame(find_ink(photo(picture))).sum(1, dtype=int)
+    rows = rows[rows > 0]
+    assert abs(len(rows) - whole.any(1).sum()) <= 1
+    assert rows.min() > 0.4 * rows.max()
 
 
 def test_lines_are_erased_and_strokes_across_them_are_whole():

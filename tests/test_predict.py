@@ -6,6 +6,7 @@ from mnist_cnn import data
 from mnist_cnn.evaluate import (
     calibration_error,
     evaluate,
+    evidence,
     fit_temperature,
     fit_threshold,
     wilson,
@@ -97,7 +98,13 @@ def test_the_temperature_that_made_the_logits_is_found():
 def test_the_threshold_refuses_the_share_asked_for():
     logits = torch.randn(1000, 10)
     threshold = fit_threshold(logits, refused=0.1)
-    assert (logits.logsumexp(1) < threshold).float().mean().item() == pytest.approx(0.1)
+    assert (evidence(logits) < threshold).float().mean().item() == pytest.approx(0.1)
+
+
+def test_evidence():
+    """Of two classes at 3/4 and 1/4: -(ln 3/4 + ln 1/4) / 2 - ln 2 = 0.1438, worked out by hand."""
+    logits = torch.tensor([[0.75, 0.25], [0.5, 0.5]]).log()
+    assert evidence(logits + 7).tolist() == pytest.approx([0.1438, 0], abs=1e-4)
 
 
 def test_wilson_interval():
