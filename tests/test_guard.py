@@ -38,7 +38,7 @@ def client(uploads):
             Route("/gradio_api/upload", keep, methods=["POST"]),
             Route("/{rest:path}", echo, methods=["GET", "HEAD", "POST", "PUT", "DELETE"]),
         ],
-        middleware=[Middleware(Guard, uploads=uploads)],
+        middleware=[Middleware(Guard, uploads=uploads, is_full=lambda: False)],
         exception_handlers={HTTPException: refused},
     )
     return TestClient(app)
@@ -332,7 +332,7 @@ def test_a_body_that_does_not_come_ends(uploads, monkeypatch):
         "path": "/gradio_api/queue/join",
         "headers": [(b"content-length", b"10")],
     }
-    asyncio.run(Guard(app, uploads)(scope, never, send))
+    asyncio.run(Guard(app, uploads, lambda: False)(scope, never, send))
     assert sent[0]["status"] == 408
 
 
@@ -340,7 +340,7 @@ def test_only_a_few_large_bodies_are_received_at_once(uploads):
     async def app(scope, receive, send):
         await JSONResponse({})(scope, receive, send)
 
-    guard, sent = Guard(app, uploads), []
+    guard, sent = Guard(app, uploads, lambda: False), []
 
     async def send(message):
         sent.append(message)
@@ -364,3 +364,26 @@ def test_only_a_few_large_bodies_are_received_at_once(uploads):
     sent.clear()
     asyncio.run(guard(scope(settings.LARGE), receive, send))
     assert sent[0]["status"] == 200
+
+
+def test_a_full_queue_refuses_before_it_reads(uploads):
+    async def app(scope, receive, send):
+        await JSONResponse({})(scope, receive, send)
+
+    async def receive():
+        raise AssertionError("it must not be read")
+
+    def status(method: str, path: str) -> int:
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": method, "path": path, "headers": []}
+        asyncio.run(Guard(app, uploads, lambda: True)(scope, receive, send))
+        return sent[0]["status"]
+
+    assert status("POST", "/gradio_api/call/predict") == 503
+    assert status("POST", "/gradio_api/queue/join") == 503
+    assert status("GET", "/gradio_api/call/predict/abc") == 200  # who waits is answered
+    assert status("GET", "/") == 200

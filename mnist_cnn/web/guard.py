@@ -39,6 +39,7 @@ OPEN = (
 )
 _RULES = [(methods.split(), re.compile(address), limit) for methods, address, limit in OPEN]
 _JSON = re.compile(r"/gradio_api/(queue/join|cancel|reset|call/.+)")
+_QUEUED = re.compile(r"/gradio_api/(queue/join|call/.+)")
 _FILE = "/gradio_api/file="
 
 
@@ -48,11 +49,13 @@ class Guard:
     Args:
         app: what is guarded.
         uploads: the only folder of which files may be named or fetched.
+        is_full: whether so many wait already that nobody more is let into the queue.
     """
 
-    def __init__(self, app: ASGIApp, uploads: "Uploads") -> None:
+    def __init__(self, app: ASGIApp, uploads: "Uploads", is_full: Callable[[], bool]) -> None:
         self.app = app
         self.uploads = uploads
+        self.is_full = is_full
         self.large = 0  # bodies above settings.LARGE that are being received
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,6 +89,8 @@ class Guard:
         )
         if limit is None:
             raise HTTPException(404, "There is nothing at this address.")
+        if method == "POST" and _QUEUED.fullmatch(path) and self.is_full():
+            raise HTTPException(503, "Too many are waiting. Try again in a few seconds.")
         if path.startswith(_FILE) and not self.uploads.holds(path.removeprefix(_FILE)):
             raise HTTPException(404, "There is no such file, or not any more.")
         if "transfer-encoding" in headers:

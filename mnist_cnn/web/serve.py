@@ -49,10 +49,14 @@ def make_app(page: gr.Blocks, weights: api.Weights, **page_options: Any) -> fast
                 await stack.enter_async_context(mcp.session_manager.run())
             yield
 
+    def queue_is_full() -> bool:
+        return len(page._queue) >= settings.MAX_QUEUE
+
     app = fastapi.FastAPI(
         openapi_url=None,
         lifespan=lifespan,
-        middleware=[Middleware(Guard, uploads=uploads)],
+        # Gradio refuses, too, but only after it has looked at the whole request.
+        middleware=[Middleware(Guard, uploads=uploads, is_full=queue_is_full)],
         exception_handlers={HTTPException: refused},
     )
 
