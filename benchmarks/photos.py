@@ -23,7 +23,6 @@ from PIL import Image
 from mnist_cnn import MnistCNN, data, load_model, strokes
 from mnist_cnn.ink import frame
 from mnist_cnn.predict import read_frames
-from mnist_cnn.reink import skeleton_lines, thin
 
 SIDE = 140  # pixels: the size at which a digit's shape is kept
 BORDER = 14  # pixels around it
@@ -163,16 +162,41 @@ def shape(ink: np.ndarray, digit: int) -> Shape:
     smooth = (cv2.GaussianBlur(whole, (0, 0), 3) > 0.45).astype(np.uint8)  # fewer spurs
     inside, outside = (cv2.distanceTransform(m, cv2.DIST_L2, 5) for m in (mask, 1 - mask))
     edge = cv2.GaussianBlur(outside - inside, (0, 0), 1)
-    return Shape(digit, edge, skeleton_lines(pruned(thin(smooth))))
+    return Shape(digit, edge, segments(pruned(skeleton(smooth))))
 
 
-def pruned(skeleton: np.ndarray, length: int = 5) -> np.ndarray:
+def pruned(thin: np.ndarray, length: int = 5) -> np.ndarray:
     """A skeleton without short spurs; its ends are shortened as much."""
-    kept = skeleton.astype(np.uint8)
     for _ in range(length):
-        neighbours = cv2.filter2D(kept, -1, np.ones((3, 3))) - kept
-        kept = kept * (neighbours > 1)
-    return kept.astype(bool)
+        neighbours = cv2.filter2D(thin, -1, np.ones((3, 3))) - thin
+        thin = thin * (neighbours > 1)
+    return thin
+
+
+def segments(thin: np.ndarray) -> np.ndarray:
+    """Neighbouring pixels of a skeleton as `(n, 2, 2)` lines, smoothed along the stroke."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    weight = cv2.blur(thin.astype(np.float32), (5, 5)) + 1e-9
+    smooth = np.dstack([cv2.blur(thin * axis, (5, 5)) / weight for axis in (x, y)])
+    lines = []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        rows, columns = np.nonzero(thin & np.roll(thin, (-down, -right), (0, 1)))
+        ends = smooth[rows, columns], smooth[rows + down, columns + right]
+        lines.append(np.stack(ends, axis=1))
+    return np.concatenate(lines)
+
+
+def skeleton(mask: np.ndarray) -> np.ndarray:
+    """Thinning by hit-or-miss with eight turned kernels (Gonzalez and Woods, chapter 9)."""
+    corner = np.array([[0, -1, -1], [1, 1, -1], [0, 1, 0]])
+    side = np.array([[-1, -1, -1], [0, 1, 0], [1, 1, 1]])
+    kernels = [np.rot90(kernel, turn) for turn in range(4) for kernel in (side, corner)]
+    while True:
+        before = mask.sum()
+        for kernel in kernels:
+            mask = mask - cv2.morphologyEx(mask, cv2.MORPH_HITMISS, kernel.astype(np.int32))
+        if mask.sum() == before:
+            return mask
 
 
 class Digits:

@@ -369,3 +369,32 @@ def test_a_stroke_with_gaps_is_one_digit():
 def test_lines_are_erased_and_strokes_across_them_are_whole():
     plain, lined = paper(8), ruled(paper(8), squares=True)
     assert close(frame(find_ink(photo(lined))), frame(find_ink(photo(plain))))
+
+
+def test_a_stroke_along_a_printed_line_is_kept_if_it_is_darker():
+    """A 7 whose bar lies on a ruled line; without its bar it would be a 1."""
+    seven = np.array([[140, 122], [260, 128], [190, 290]], np.int32)
+    picture = ruled(paper(), squares=False)
+    cv2.polylines(picture, [seven], False, 0.1, 3)
+    seen = frame(find_ink(photo(picture)))
+    bar = seen[seen.any(1)][:3].max(0) > 150
+    assert bar.sum() >= 12
+
+
+def test_a_stroke_that_grows_faint_is_kept_whole():
+    """The pen leaves 70 % contrast at the top and 25 % at the bottom."""
+    picture = paper()
+    for row in range(100, 300):
+        picture[row, 195:205] = 0.9 * (0.3 + 0.45 * (row - 100) / 200)
+    rows = np.flatnonzero(frame(find_ink(photo(picture))).max(1) > 150)
+    assert len(rows) >= 19
+
+
+def test_a_small_shadow_is_no_ink():
+    """It is as dark as a pencil and narrower than a marker's stroke may be, but not this pen's."""
+    picture = paper(3)
+    expected = frame(find_ink(photo(picture)))
+    light = np.ones(picture.shape, np.float32)
+    cv2.circle(light, (320, 200), 30, 0.5, -1)
+    shadowed = picture * cv2.GaussianBlur(light, (0, 0), 4)
+    assert close(frame(find_ink(photo(shadowed))), expected)
