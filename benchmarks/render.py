@@ -1,7 +1,7 @@
 """Write the measured numbers into README.md and the model card: `python -m benchmarks.render`.
 
-Numbers come from mnist_cnn/weights/report.json and from speed.json, reading.json and recipes.json
-in benchmarks/, nowhere else.
+Numbers come from mnist_cnn/weights/report.json and from speed.json, reading.json, recipes.json and
+serving.json in benchmarks/, nowhere else.
 """
 
 import json
@@ -19,15 +19,16 @@ SLICES = ("spaced", "touching")
 def rendered() -> dict[Path, str]:
     """README and card as they should read."""
     report = json.loads((BUNDLED / "report.json").read_text(encoding="utf-8"))
-    speed, reading, recipes = (
+    speed, reading, recipes, serving = (
         json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("speed", "reading", "recipes")
+        for name in ("speed", "reading", "recipes", "serving")
     )
     readme = ROOT / "README.md"
     blocks = {
         **card.blocks(report),
         "speed": speed_table(speed),
         "recipes": recipes_table(recipes),
+        "serving": speed_table(serving),
         "reading": reading_table(reading),
         "rows": share_table("rows, every digit right", "read", _named(reading["rows"], SLICES)),
         "nondigits": share_table(
@@ -55,7 +56,7 @@ def beyond_mnist(reading: dict, blocks: dict[str, str]) -> str:
 
 
 def speed_table(speed: dict) -> str:
-    """`benchmarks/speed.json` as a table."""
+    """`benchmarks/speed.json` or `serving.json` as a table."""
     machine = speed["machine"]
     rows = [(row["what"], row["value"], row["against"]) for row in speed["rows"]]
     note = f"Measured on {machine['threads']} threads of {machine['processor']}, {speed['date']}."

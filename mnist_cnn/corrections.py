@@ -39,7 +39,7 @@ class Corrections:
     """A folder, or a Hub data set, that takes corrections.
 
     Attributes:
-        consent: a sentence that says what is kept and where, to be shown before anything is.
+        data_set: the Hub data set, or None for a folder here; people are told before they help.
     """
 
     def __init__(self, place: str, class_names: tuple[str, ...]) -> None:
@@ -69,12 +69,7 @@ class Corrections:
                     private=True,
                     ignore_patterns=["*.tmp"],
                 )
-        where = f"the Hub data set {place}" if on_hub else "a folder of this server"
-        self.consent = (
-            "If you say what it was, your picture, the 28×28 pixels that the network saw, its "
-            f"answer and yours are kept in {where}, to train on. Nothing else is, and nothing "
-            "about you."
-        )
+        self.data_set = place if on_hub else None
 
     def _make(self, class_names: tuple[str, ...]) -> None:
         try:

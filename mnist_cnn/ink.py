@@ -4,15 +4,15 @@ Two words (see README): *ink* is `(H, W)` float32 in [0, 1], white strokes on bl
 *frame* is `(28, 28)` uint8, exactly an MNIST record.
 """
 
-import io
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
+
+from mnist_cnn.decode import MAX_FILE_BYTES, check_size, decode, header_size
 
 # MNIST's geometry (LeCun et al. 1998): the digit's longer side is 20 pixels, its centre of mass
 # lies on pixel (14, 14) of a 28×28 frame.
@@ -20,10 +20,6 @@ SIDE = 28
 BOX = 20
 CENTRE = 14
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-MAX_PIXELS = 16_000_000
-MAX_JPEG_PIXELS = 64_000_000  # JPEGs are decoded at a reduced size, so they may be larger
-MAX_FILE_BYTES = 64 * 2**20
 # Larger pictures are reduced to this many pixels: a quarter of a usual 12-megapixel photo, which
 # JPEG can be decoded at.
 WORK_SIDE = 1000
@@ -90,55 +86,23 @@ def find_ink(image: Any) -> np.ndarray:
 
 def open_picture(source: str | os.PathLike | bytes) -> Image.Image:
     """Decode a picture's file; large JPEGs come at a reduced size. Errors as `find_ink`."""
-    name = "the picture" if isinstance(source, bytes) else str(source)
-    if not isinstance(source, bytes):
-        path = Path(source)
-        if not path.is_file():
-            raise ValueError(f"{name}: no such file")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"{name}: larger than {MAX_FILE_BYTES // 2**20} MB")
-        try:
-            source = path.read_bytes()
-        except OSError as error:
-            raise ValueError(f"{name}: cannot be read: {error.strerror}") from error
-    if not source:
-        raise ValueError(f"{name}: the file is empty")
+    if isinstance(source, bytes):
+        return decode(source, "the picture", WORK_SIDE)
+    path = Path(source)
+    if not path.is_file():
+        raise ValueError(f"{source}: no such file")
     try:
-        with warnings.catch_warnings():
-            # Pillow's own limit on pixels warns first; ours is lower and raises.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(source), formats=FORMATS)
-        _check_size(image, name)
-        scale = WORK_SIDE / max(image.size)
-        size = round(image.width * scale), round(image.height * scale)
-        image.draft("RGB" if image.mode == "YCbCr" else image.mode, size)
-        image.load()
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{name}: not a picture; {', '.join(FORMATS)} are read") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(_too_many(name, "its", MAX_PIXELS)) from error
-    except (OSError, SyntaxError, EOFError, IndexError, TypeError, ArithmeticError) as error:
-        # What Pillow's decoders raise on damaged files.
-        raise ValueError(f"{name}: the picture is damaged: {error}") from error
-    return ImageOps.exif_transpose(image)
-
-
-def _check_size(image: Image.Image, name: str) -> None:
-    limit = MAX_JPEG_PIXELS if image.format == "JPEG" else MAX_PIXELS
-    if image.width * image.height > limit:
-        raise ValueError(_too_many(name, f"{image.width}×{image.height}", limit))
-
-
-def _too_many(name: str, size: str, limit: int) -> str:
-    return (
-        f"{name}: {size} pixels are too many; at most {limit // 10**6} million are read. "
-        "Reduce the picture first."
-    )
+        with path.open("rb") as file:
+            # One byte more than is read tells that there are more.
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{source}: cannot be read: {error.strerror}") from error
+    return decode(content, str(source), WORK_SIDE)
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
     """The pixels of a PIL image as an array that `_checked` takes."""
-    _check_size(image, "the picture")
+    check_size(image, "the picture")
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)
     if image.mode == "I":  # how some 16-bit files arrive
@@ -598,8 +562,5 @@ def picture_size(image: Any) -> tuple[int, int]:
         layers = [layer for layer in image.get("layers") or [] if layer is not None]
         return picture_size(layers[0] if layers else image.get("composite"))
     if isinstance(image, str | os.PathLike | bytes):
-        file = io.BytesIO(image) if isinstance(image, bytes) else image
-        with Image.open(file, formats=FORMATS) as opened:  # reads the header alone
-            sideways = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            return opened.size[::-1] if sideways else opened.size
+        return header_size(image)
     return image.size if isinstance(image, Image.Image) else image.shape[1::-1]

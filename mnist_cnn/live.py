@@ -59,7 +59,7 @@ class Weights:
         try:
             first.result(timeout=PATIENCE)
         except TimeoutError:
-            logger.warning("%s", weights.notice)
+            logger.warning("%s", english("coming", source))
         return weights
 
     def _fetch(self, source: str, say: Callable[[str, str], str], first: Future) -> None:

@@ -1,6 +1,7 @@
 """What several tests need: the real data where it is present, stored frames, the bundled model."""
 
 import os
+import subprocess
 from pathlib import Path
 
 # Nothing in a test may reach beyond this machine, and the Hub client reads these at import.
@@ -8,6 +9,7 @@ os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 from types import SimpleNamespace
 
+import app_server
 import numpy as np
 import pytest
 from hub_server import HubServer
@@ -79,3 +81,21 @@ def finished_run(tmp_path_factory) -> Path:
     flags = ["--dataset", "synthetic", "--epochs", "1", "--val-size", "200", "--workers", "0"]
     assert train.main(["--recipe", "notebook", *flags, "--out", str(out)]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def _served():
+    with app_server.running() as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def url(_served) -> str:
+    """Where the app is served, for all tests that change nothing about it."""
+    return _served[0]
+
+
+@pytest.fixture(scope="session")
+def app(_served) -> subprocess.Popen:
+    """The process that serves `url`."""
+    return _served[1]

@@ -1,18 +1,14 @@
-"""The app as a person and a program use it: a real server, a real Chromium."""
+"""The app as a person uses it: a real server, a real Chromium."""
 
+import io
 import itertools
 import json
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+import zipfile
 from pathlib import Path
 
-import httpx
+import app_server
 import numpy as np
 import pytest
 from hub_server import HubServer
@@ -20,50 +16,13 @@ from huggingface_hub import HfApi
 from PIL import Image
 
 from mnist_cnn.model import BUNDLED
+from mnist_cnn.web.texts import TEXTS
 
-ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SEVEN = [[(0.3, 0.2), (0.72, 0.2), (0.45, 0.85)]]
 FOUR = [[(0.3, 0.15), (0.25, 0.55), (0.75, 0.55)], [(0.65, 0.2), (0.62, 0.85)]]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def start(port: int, *flags: str, **environment: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "app.py", "--port", str(port), *flags],
-        cwd=ROOT,
-        env={**os.environ, "MNIST_CNN_MODEL": "", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def wait_until_up(url: str, app: subprocess.Popen) -> None:
-    for _ in range(300):
-        assert app.poll() is None, app.stdout.read()
-        try:
-            httpx.get(f"{url}/config")
-            return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise TimeoutError(url)
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    port = free_port()
-    app = start(port)
-    wait_until_up(f"http://127.0.0.1:{port}", app)
-    yield f"http://127.0.0.1:{port}"
-    app.terminate()
-    app.wait(10)
+TABS = ("draw", "photo", "many", "about")
 
 
 @pytest.fixture(scope="module")
@@ -78,15 +37,23 @@ def browser():
         chromium.close()
 
 
+def opened(browser, url: str, **options):
+    """A page that notes what it asks for and complains about, and that is ready."""
+    page = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, **options}).new_page()
+    page.requested, page.complaints = [], []
+    page.on("request", lambda request: page.requested.append(request.url))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and page.complaints.append(message))
+    page.goto(url)
+    page.locator("canvas[aria-label]").wait_for()
+    return page
+
+
 @pytest.fixture
 def page(browser, url):
-    page = browser.new_page(viewport={"width": 1280, "height": 860})
-    page.requested = []
-    page.on("request", lambda request: page.requested.append(request.url))
-    page.goto(url)
-    page.wait_for_selector("canvas")
+    page = opened(browser, url, locale="en-US")
     yield page
-    page.close()
+    page.context.close()
 
 
 def draw(page, strokes) -> None:
@@ -143,28 +110,69 @@ def test_the_eraser_takes_ink_away(page):
 def test_the_frame_and_the_heatmap_are_shown(page):
     draw(page, SEVEN)
     wait_for_answer(page, "7")
-    captions = page.locator(".answer").first.locator("figcaption").all_inner_texts()
-    assert captions == ["What the network saw", "Why 7"]
-    for picture in page.locator(".answer").first.locator("img").all():
-        assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [28, 28]
-        assert picture.get_attribute("alt")
+    why = page.locator(".answer").first.locator("figure")
+    assert why.locator("figcaption").all_inner_texts() == [
+        "Your picture",
+        "The ink found in it",
+        "What the network saw, 28×28",
+        "What speaks for 7",
+    ]
+    sizes = "image => [image.naturalWidth, image.naturalHeight]"
+    assert [image.evaluate(sizes) for image in why.locator("img").all()] == [
+        [112, 112],
+        [112, 112],
+        [28, 28],
+        [28, 28],
+    ]
 
 
-def test_upload_a_file(page, frames, tmp_path):
-    Image.fromarray(255 - frames[30]).resize((300, 300)).save(tmp_path / "three.png")
-    page.get_by_role("tab", name="Upload").click()
-    page.locator("input[type=file]").first.set_input_files(tmp_path / "three.png")
-    wait_for_answer(page, "3", panel=1)
+def test_hints_say_what_could_be_better(page):
+    hints = page.locator(".hints").first
+    page.get_by_label("Brush width").fill("12")
+    draw(page, [[(0.5, 0.0), (0.5, 0.95)]])
+    hints.filter(has_text="touches the edge").wait_for()
+    assert "stroke is thin" in hints.inner_text()
+    page.get_by_role("button", name="Clear").click()
+    wait_for_answer(page, "–")
+    page.get_by_label("Brush width").fill("36")
+    draw(page, [[(0.25, 0.3), (0.25, 0.7)], [(0.7, 0.3), (0.7, 0.7)]])
+    hints.filter(has_text="several digits: 11").wait_for()
 
 
-def test_several_digits_are_boxed(page, frames, tmp_path):
-    row = np.pad(np.hstack([frames[10], frames[0], frames[40]]), 10)
-    picture = Image.fromarray(255 - row).resize((row.shape[1] * 5, row.shape[0] * 5))
+def test_a_scribble_is_refused_with_its_reason(page):
+    draw(page, [[(0.1 + 0.8 * (i % 2), 0.1 + 0.02 * i) for i in range(40)]])
+    page.locator(".sure", has_text="does not look like one digit").first.wait_for()
+    wait_for_answer(page, "–")
+
+
+def tab(page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def photo(page, content: str) -> None:
+    tab(page, "Photo")
+    page.locator("input[type=file]").first.set_input_files(content)
+
+
+@pytest.fixture
+def row(frames, tmp_path) -> str:
+    digits = np.pad(np.hstack([frames[10], frames[0], frames[40]]), 10)
+    picture = Image.fromarray(255 - digits).resize((digits.shape[1] * 5, digits.shape[0] * 5))
     picture.save(tmp_path / "row.png")
-    page.get_by_role("tab", name="Upload").click()
-    page.locator("input[type=file]").first.set_input_files(tmp_path / "row.png")
-    page.locator(".reading pre").wait_for()
-    assert page.locator(".reading pre").inner_text() == "104"
+    return str(tmp_path / "row.png")
+
+
+def test_a_photo_of_one_digit_is_answered_in_full(page, frames, tmp_path):
+    Image.fromarray(255 - frames[30]).resize((300, 300)).save(tmp_path / "three.png")
+    photo(page, tmp_path / "three.png")
+    wait_for_answer(page, "3", panel=1)
+    assert page.locator(".reading rect").count() == 1
+
+
+def test_several_digits_are_boxed(page, row):
+    photo(page, row)
+    page.locator(".reading .text").wait_for()
+    assert page.locator(".reading .text").inner_text() == "104"
     shown = page.locator(".reading img").bounding_box()
     boxes = [box.bounding_box() for box in page.locator(".reading rect").all()]
     assert len(boxes) == 3
@@ -174,22 +182,219 @@ def test_several_digits_are_boxed(page, frames, tmp_path):
         assert box["height"] > shown["height"] / 4
 
 
-def test_a_bad_upload_is_refused_with_a_reason(page, tmp_path):
-    (tmp_path / "three.png").write_text("not a picture")
-    page.get_by_role("tab", name="Upload").click()
-    page.locator("input[type=file]").first.set_input_files(tmp_path / "three.png")
-    refusal = page.locator(".answer .sure").nth(1)
-    refusal.filter(has_text="three.png: not a picture").wait_for()
-    assert "/" not in refusal.inner_text()
+def test_the_text_can_be_copied(page, row):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    photo(page, row)
+    page.get_by_role("button", name="Copy the text").click()
+    page.wait_for_function("navigator.clipboard.readText().then((text) => text === '104')")
 
 
-def test_the_page_names_the_weights_and_asks_nobody_else(page, model, url):
+def test_dragging_over_a_photo_reads_that_part(page, row):
+    photo(page, row)
+    page.locator(".reading .text").wait_for()
+    shown = page.locator(".boxes").bounding_box()
+    page.mouse.move(shown["x"] + 3, shown["y"] + 3)
+    page.mouse.down()
+    page.mouse.move(shown["x"] + 0.67 * shown["width"], shown["y"] + shown["height"] - 3, steps=5)
+    page.mouse.up()
+    page.locator(".reading .text", has_text=re.compile("^10$")).wait_for()
+    # A part of the part: the shares are those of what is shown now.
+    shown = page.locator(".boxes").bounding_box()
+    page.mouse.move(shown["x"] + 0.52 * shown["width"], shown["y"] + 3)
+    page.mouse.down()
+    page.mouse.move(shown["x"] + shown["width"], shown["y"] + shown["height"] - 3, steps=5)
+    page.mouse.up()
+    wait_for_answer(page, "0", panel=1)
+    page.get_by_role("button", name="Read the whole picture").click()
+    page.locator(".reading .text", has_text="104").wait_for()
+
+
+def test_cropping_by_keyboard(page, row):
+    """The frame starts in the middle and is moved by twentieths: onto the last of three digits."""
+    photo(page, row)
+    page.locator(".reading .text").wait_for()
+    page.locator(".boxes").focus()
+    for key in ["ArrowRight"] * 5 + ["Shift+ArrowDown"] * 5 + ["ArrowUp"] * 5 + ["Enter"]:
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Read the whole picture").wait_for()
+    left, top, right, bottom = map(float, page.locator(".boxes").get_attribute("data-crop").split())
+    assert (left, right) == pytest.approx((0.5, 1), abs=1e-4)
+    assert bottom - top == pytest.approx(0.75, abs=1e-4)
+
+
+def test_examples_work_with_one_click(page):
+    tab(page, "Photo")
+    expected = ["2", "8", "56071", "5982\n177\n25655"]
+    buttons = page.locator(".examples button")
+    assert buttons.count() == len(expected)
+    for number, text in enumerate(expected):
+        page.get_by_role("button", name=f"Example {number + 1}").click()
+        if len(text) == 1:
+            wait_for_answer(page, text, panel=1)
+        else:
+            last = text.rpartition("\n")[2]
+            page.locator(".reading .text", has_text=last).wait_for()
+            assert page.locator(".reading .text").inner_text() == text
+
+
+def test_a_damaged_photo_is_refused_with_a_reason(page, row):
+    content = Path(row).read_bytes()
+    tab(page, "Photo")
+    half = {"name": "half.png", "mimeType": "image/png", "buffer": content[: len(content) // 2]}
+    page.locator("input[type=file]").first.set_input_files(half)
+    page.locator(".sure", has_text="The picture is damaged.").wait_for()
+
+
+def digits_zip(frames, extra: dict[str, bytes]) -> dict:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for number in range(0, 100, 2):
+            picture = io.BytesIO()
+            Image.fromarray(255 - frames[number]).resize((140, 140)).save(picture, "PNG")
+            archive.writestr(f"digits/{number:02}.png", picture.getvalue())
+        for name, content in extra.items():
+            archive.writestr(name, content)
+    return {"name": "many.zip", "mimeType": "application/zip", "buffer": stream.getvalue()}
+
+
+def test_many_pictures_in_a_zip_are_read_and_listed(page, frames):
+    tab(page, "Many")
+    extra = {"notes.txt": b"no picture", "../../climbs.png": b"x"}
+    page.locator("input[type=file]").last.set_input_files(digits_zip(frames, extra))
+    page.locator(".many table").wait_for(timeout=30_000)
+    assert page.locator(".many p").inner_text() == "52 pictures: 50 read, 2 without an answer"
+    rows = [cells.split("\t") for cells in page.locator(".many tbody tr").all_inner_texts()]
+    assert rows[0][1:] == [
+        "notes.txt",
+        "",
+        "",
+        "This is not a picture: PNG, JPEG, WebP, BMP and GIF are read.",
+    ]
+    assert rows[1][1:] == ["climbs.png", "", "", "Its path leads out of the ZIP."]
+    assert all(row[2] == row[1][0] for row in rows[2:]), rows  # 34.png holds a 3
+    assert page.locator(".many tbody img").count() == 50
+    with page.expect_download() as download:
+        page.get_by_text("Download as CSV").click()
+    lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "file,digit,confidence,note"
+    assert len(lines) == 53
+    assert lines[1].startswith("00.png,0,0.9")
+
+
+def test_reading_many_can_be_cancelled(page, frames):
+    tab(page, "Many")
+    content = digits_zip(frames, {})
+    page.locator("input[type=file]").last.set_input_files([content] * 9)
+    page.locator(".progress p", has_text="of 450 read").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Cancel").click()
+    page.locator(".many p", has_text="Stopped after").wait_for()
+    done = int(re.search(r"after (\d+) of 450", page.locator(".many p").inner_text())[1])
+    assert 0 < done < 450
+    assert page.locator(".many tbody tr").count() == done
+
+
+def test_about_names_the_weights_and_the_page_asks_nobody_else(page, model, url):
+    for name in ("Photo", "Many", "About"):
+        tab(page, name)
     text = page.locator("#weights").inner_text()
     assert "bundled with mnist_cnn" in text
     assert f"{model.report['test']['accuracy']:.2%}" in text
-    assert "404,788 parameters" in text
+    assert f"{model.config.parameters():,}" in text
+    assert model.report["git_commit"] in text
+    filters = page.locator("#weights img")
+    width = "image => image.naturalWidth"
+    assert filters.evaluate(width) == 8 * (model.config.kernel_sizes[0] + 1)
     elsewhere = [u for u in page.requested if not u.startswith((url, "data:", "blob:"))]
     assert elsewhere == []
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize(("locale", "language"), [("en-GB", 0), ("zh-CN", 1), ("zh-TW", 1)])
+def test_every_text_is_in_the_readers_language(browser, url, locale, language, row):
+    """Each tab shows its texts in one language, and none of the other's."""
+    page = opened(browser, url, locale=locale)
+    draw(page, SEVEN)
+    wait_for_answer(page, "7")
+    seen = page.locator("body").inner_text()
+    for name in TABS[1:]:
+        page.get_by_role("tab", name=TEXTS[name][language], exact=True).click()
+        if name == "photo":
+            page.locator("input[type=file]").first.set_input_files(row)
+            page.locator(".reading .text").wait_for()
+        page.wait_for_timeout(200)
+        seen += "\n" + page.locator("body").inner_text()
+    page.context.close()
+    for key in (
+        *("title", "intro", "clear", "undo", "eraser", "brush", "why", "raw", "ink", "frame"),
+        *("examples", "copy", "crop_help", "invite_many", "weights", "origin", "commit", "errors"),
+        *("interval", "per_class", "filters", "curve", "limits", "privacy", "programs"),
+    ):
+        assert TEXTS[key][language] in seen, key
+        assert TEXTS[key][1 - language] not in seen, key
+    assert "[[" not in seen
+    assert "__i18n__" not in seen
+    if language:
+        words = set(re.findall(r"[A-Za-z]{3,}", seen))
+        known = {"PNG", "JPEG", "WebP", "BMP", "GIF", "ZIP", "CSV", "README", "Enter", "Esc"}
+        known |= {"Shift", "predict", "read", "bundled", "with", "mnist", "cnn", "row", "png"}
+        assert {word for word in words if not re.fullmatch("[a-f]+", word)} <= known
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_nothing_serious(browser, url, theme, width, row):
+    """axe-core on every tab, with answers on it; rules that Gradio's own parts break are named."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened(
+        browser,
+        f"{url}/?__theme={theme}",
+        locale="en-US",
+        viewport={"width": width, "height": 800},
+    )
+    draw(page, SEVEN)
+    wait_for_answer(page, "7")
+    photo(page, row)
+    page.locator(".reading .text").wait_for()
+    for name in TABS:
+        tab(page, TEXTS[name][0])
+        page.wait_for_timeout(400)
+        found = Axe().run(page).response["violations"]
+        serious = {
+            violation["id"]: [node["html"][:150] for node in violation["nodes"]]
+            for violation in found
+            if violation["impact"] in ("serious", "critical")
+        }
+        assert serious == {}, name
+    page.context.close()
+
+
+def test_the_keyboard_reaches_everything_in_order(page):
+    page.locator("body").focus()
+    reached = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate(
+                "document.activeElement.ariaLabel || document.activeElement.innerText.trim()"
+            )
+        )
+    wanted = ["Draw", "Clear", "Undo", "Eraser", "Brush width"]
+    positions = [reached.index(name) for name in wanted]
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_no_tab_is_wider_than_the_screen(browser, url, width, row):
+    page = opened(browser, url, viewport={"width": width, "height": 800}, locale="en-US")
+    for name in TABS:
+        tab(page, TEXTS[name][0])
+        if name == "photo":
+            page.locator("input[type=file]").first.set_input_files(row)
+            page.locator(".reading .text").wait_for()
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+    page.context.close()
 
 
 def test_touch_drawing_on_a_phone(browser, url):
@@ -199,7 +404,7 @@ def test_touch_drawing_on_a_phone(browser, url):
     )
     page = phone.new_page()
     page.goto(url)
-    page.wait_for_selector("canvas")
+    page.locator("canvas[aria-label]").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     box = page.locator("canvas").bounding_box()
     for x, y in [(0.02, 0.02), (0.98, 0.02), (0.02, 0.98), (0.98, 0.98)]:
@@ -223,72 +428,101 @@ def test_touch_drawing_on_a_phone(browser, url):
     phone.close()
 
 
-def uploaded(url: str, content: bytes, name: str = "picture.png") -> str:
-    answer = httpx.post(f"{url}/gradio_api/upload", files={"files": (name, content)})
-    return answer.json()[0]
+MARKUP = [
+    "<script>window.hit=1</script>",
+    "<img src=x onerror=window.hit=1>",
+    "<svg onload=window.hit=1>",
+    "<svg><script>window.hit=1</script></svg>",
+    "<iframe src=javascript:parent.hit=1>",
+    "<body onload=window.hit=1>",
+    "<details open ontoggle=window.hit=1>",
+    "<video><source onerror=window.hit=1>",
+    "<input autofocus onfocus=window.hit=1>",
+    "<a href=javascript:window.hit=1>a</a>",
+    '"><script>window.hit=1</script>',
+    "'><img src=x onerror=window.hit=1>",
+    "--><img src=x onerror=window.hit=1>",
+    "</td></tr></table><img src=x onerror=window.hit=1>",
+    "</title><script>window.hit=1</script>",
+    "${window.hit=1}",
+    "{{constructor.constructor('window.hit=1')()}}",
+    "`;window.hit=1;`",
+    "\\`${window.hit=1}",
+    "[[title]]",
+    "[[sure|<img src=x onerror=window.hit=1>]]",
+    "%3Cimg src=x onerror=window.hit=1%3E",
+    "&lt;img src=x onerror=window.hit=1&gt;",
+    "<img src=x onerror=&#119;indow.hit=1>",
+    "<math><mtext><img src=x onerror=window.hit=1>",
+    "<style>@import 'javascript:window.hit=1'</style>",
+    "<object data=javascript:window.hit=1>",
+    "<embed src=javascript:window.hit=1>",
+    "<form><button formaction=javascript:window.hit=1>",
+    "<marquee onstart=window.hit=1>",
+    '__i18n__{"__type__":"translation_metadata","key":"title"}',
+]
 
 
-def call_predict(url: str, path: str) -> str:
-    body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
-    event = httpx.post(f"{url}/gradio_api/call/predict", json=body).json()["event_id"]
-    return httpx.get(f"{url}/gradio_api/call/predict/{event}", timeout=20).text
+def test_names_of_files_cannot_inject_markup(page):
+    """Names come in through an upload and through a ZIP, and are shown in the table and the CSV."""
+    assert len(MARKUP) >= 30
+    tab(page, "Many")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for markup in MARKUP:
+            archive.writestr(f"{markup}.png", b"no picture")
+    stream = {"name": "a.zip", "mimeType": "application/zip", "buffer": stream.getvalue()}
+    picture = io.BytesIO()
+    Image.new("L", (30, 30), 255).save(picture, "PNG")
+    named = [
+        {"name": f"{markup}.png", "mimeType": "image/png", "buffer": picture.getvalue()}
+        for markup in MARKUP
+    ]
+    page.locator("input[type=file]").last.set_input_files([*named, stream])
+    page.locator(".many table").wait_for(timeout=30_000)
+    assert page.locator(".many tbody tr").count() == 2 * len(MARKUP)
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.hit") is None
+    made = ".many :is(script, iframe, svg, video, input, object, embed, form, a, style)"
+    assert page.locator(made).count() == 0
+    assert page.locator(".many td img[onerror]").count() == 0
+    assert "Handwritten digits" not in page.locator(".many tbody").inner_text()
 
 
-def test_predict_over_http_answers_as_the_library(url, model, frames, tmp_path):
-    file = tmp_path / "six.png"
-    Image.fromarray(frames[60]).save(file)
-    text = call_predict(url, uploaded(url, file.read_bytes()))
-    answer = json.loads(re.search(r"event: complete\ndata: (.*)", text)[1])[0]
-    expected = model.predict(file).to_dict()
-    assert answer.keys() == expected.keys()
-    assert answer["probs"] == pytest.approx(expected["probs"], abs=1e-5)
-    assert (answer["digit"], answer["reason"]) == (6, None)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"text", "picture.png: not a picture"), (b"", "picture.png: the file is empty")],
-    ids=["text", "empty"],
-)
-def test_predict_refuses_with_a_sentence(url, content, message):
-    text = call_predict(url, uploaded(url, content))
-    assert "event: error" in text
-    assert message in text
-    assert "/tmp" not in text
-
-
-def test_only_predict_is_a_public_endpoint(url):
-    info = httpx.get(f"{url}/gradio_api/info").json()
-    assert list(info["named_endpoints"]) == ["/predict"]
-    assert info["unnamed_endpoints"] == {}
-
-
-def test_a_busy_port_is_named():
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        port = holder.getsockname()[1]
-        app = start(port)
-        output, _ = app.communicate(timeout=60)
-    assert app.returncode == 1
-    assert f"port {port}" in output
-    assert f"--port {port + 1}" in output
-    assert "Traceback" not in output
+def test_names_of_classes_cannot_inject_markup(browser, tmp_path, model):
+    """Labels come from the weights' config.json, which may be anyone's."""
+    names = [*MARKUP[:9], "seven"]
+    folder = tmp_path / "weights"
+    model.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "class_names": names}))
+    with app_server.running("--model", str(folder)) as (url, _):
+        page = opened(browser, url, locale="en-US")
+        draw(page, SEVEN)
+        page.locator(".answer .bars").first.wait_for()
+        tab(page, "About")
+        page.wait_for_timeout(500)
+        assert page.evaluate("window.hit") is None
+        shown = page.locator(".answer .bars").first.inner_text()
+        assert all(name in shown for name in names)
+        page.context.close()
 
 
 def test_the_app_does_not_wait_for_the_hub_and_swaps_its_weights_in(tmp_path, browser):
     """The Hub is a port where nobody listens yet; the bundled weights answer until it opens."""
-    port, hub_port = free_port(), free_port()
+    port, hub_port = app_server.free_port(), app_server.free_port()
     hub = HubServer(tmp_path / "hub", port=hub_port)
-    app = start(port, **hub.environment(tmp_path / "home"), MNIST_CNN_MODEL="user/digits@main")
+    app = app_server.start(
+        port, **hub.environment(tmp_path / "home"), MNIST_CNN_MODEL="user/digits@main"
+    )
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until_up(url, app)
+        app_server.wait_until_up(url, app)
         page = browser.new_page()
         page.goto(url)
-        notice = page.locator("#weights", has_text="user/digits@main could not be reached")
+        notice = page.locator(".notice", has_text="user/digits@main could not be reached")
         notice.wait_for()
-        assert "bundled with mnist_cnn" in notice.inner_text()
+        assert "bundled with mnist_cnn" in page.locator("#weights").text_content()
         draw(page, SEVEN)
         wait_for_answer(page, "7")
         with hub:
@@ -302,7 +536,7 @@ def test_the_app_does_not_wait_for_the_hub_and_swaps_its_weights_in(tmp_path, br
                 if arrived.count():
                     break
             assert arrived.count()
-            assert "could not be reached" not in page.locator("#weights").inner_text()
+            assert page.locator(".notice").count() == 0
             page.wait_for_selector("canvas")
             draw(page, SEVEN)
             wait_for_answer(page, "7")
@@ -318,7 +552,7 @@ def test_the_app_does_not_wait_for_the_hub_and_swaps_its_weights_in(tmp_path, br
 
 
 def test_a_mistyped_model_is_an_error():
-    app = start(free_port(), "--model", "./runs/nowhere")
+    app = app_server.start(app_server.free_port(), "--model", "./runs/nowhere")
     output, _ = app.communicate(timeout=60)
     assert app.returncode == 1
     assert "'./runs/nowhere' is not a folder here" in output

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_app import free_port, wait_until_up
+from app_server import free_port, wait_until_up
 
 from benchmarks import render
 

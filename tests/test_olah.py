@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from app_server import free_port
 from huggingface_hub import HfApi, constants
-from test_app import free_port
 
 from mnist_cnn import load_model, publish
 from mnist_cnn.model import BUNDLED

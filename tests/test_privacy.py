@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from app_server import free_port, start, wait_until_up
 from PIL import Image
-from test_app import SEVEN, browser, draw, free_port, start, wait_for_answer, wait_until_up  # noqa: F401
+from test_app import SEVEN, browser, draw, wait_for_answer  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 # Python runs this before anything else and tells every address that is connected to or looked up.

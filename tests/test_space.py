@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from app_server import free_port, wait_until_up
 from huggingface_hub import HfApi
-from test_app import SEVEN, browser, draw, free_port, wait_for_answer, wait_until_up  # noqa: F401
+from test_app import SEVEN, browser, draw, wait_for_answer  # noqa: F401
 
 from mnist_cnn import publish
 from mnist_cnn.cli import main
@@ -187,7 +188,7 @@ def test_the_app_runs_from_the_spaces_folder_alone(hub, commit, tmp_path, browse
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}")
         page.wait_for_selector("canvas")
-        assert f"{MODEL} at commit {commit}" in page.locator("#weights").inner_text()
+        assert f"{MODEL} at commit {commit}" in page.locator("#weights").text_content()
         draw(page, SEVEN)
         wait_for_answer(page, "7")
         page.close()

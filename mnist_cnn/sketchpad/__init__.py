@@ -7,25 +7,31 @@ covers part of a phone's canvas with its tools. This one is a `gr.HTML` with a p
 import base64
 import binascii
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 _FOLDER = Path(__file__).parent
 _PREFIX = "data:image/png;base64,"
-MAX_CHARACTERS = 2_000_000  # a canvas full of noise takes about 1.3 million
+MAX_CHARACTERS = 400_000  # drawings take 5 to 30 thousand, noise 200 thousand
 
 
-def sketchpad() -> gr.HTML:
+def sketchpad(words: Any) -> gr.HTML:
     """The canvas. Its `input` event fires after every stroke, undo and clear.
 
     Its value is a PNG, black on white, as a data URL; `None` while nothing is drawn.
+
+    Args:
+        words: the texts of its tools, `key=word` a line, translated or for Gradio to translate.
     """
     # A function, not a subclass: Gradio writes a .pyi file beside every subclass of a component.
     html, css, js = (
         (_FOLDER / f"sketchpad.{ending}").read_text(encoding="utf-8")
         for ending in ("html", "css", "js")
     )
-    return gr.HTML(html_template=html, css_template=css, js_on_load=js, apply_default_css=False)
+    return gr.HTML(
+        label=words, html_template=html, css_template=css, js_on_load=js, apply_default_css=False
+    )
 
 
 def png(value: str | None) -> bytes | None:
@@ -36,7 +42,7 @@ def png(value: str | None) -> bytes | None:
     """
     if not value:
         return None
-    if not value.startswith(_PREFIX) or len(value) > MAX_CHARACTERS:
+    if not isinstance(value, str) or not value.startswith(_PREFIX) or len(value) > MAX_CHARACTERS:
         raise ValueError("the drawing did not arrive as a PNG picture; reload the page")
     try:
         return base64.b64decode(value.removeprefix(_PREFIX), validate=True)

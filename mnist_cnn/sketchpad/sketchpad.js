@@ -1,10 +1,21 @@
-// Runs once when the component appears; `element`, `props` and `trigger` come from gr.HTML.
+// Runs once when the component appears; `element`, `props`, `trigger` and `watch` come from gr.HTML.
+// `props.label` holds the words in the reader's language, one `key=word` a line.
 const canvas = element.querySelector("canvas");
 const eraser = element.querySelector(".eraser");
 const width = element.querySelector(".width");
 const pen = canvas.getContext("2d");
 const strokes = []; // {points: [[x, y], …], width, erase}
 let current = null;
+
+function name() {
+  const words = Object.fromEntries((props.label ?? "").split("\n").map((line) => line.split(/=(.*)/s)));
+  element.querySelectorAll("[data-text]").forEach((part) => {
+    part.textContent = words[part.dataset.text];
+  });
+  element.querySelectorAll("[data-name]").forEach((part) => {
+    part.ariaLabel = words[part.dataset.name];
+  });
+}
 
 function redraw() {
   pen.fillStyle = "white";
@@ -39,8 +50,13 @@ function position(event) {
   return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
 }
 
+// What is sent: ten pixels for each of the network's. More would only take longer.
+const small = document.createElement("canvas");
+small.width = small.height = 280;
+
 function send() {
-  props.value = strokes.length ? canvas.toDataURL("image/png") : null;
+  small.getContext("2d").drawImage(canvas, 0, 0, small.width, small.height);
+  props.value = strokes.length ? small.toDataURL("image/png") : null;
   trigger("input");
 }
 
@@ -89,3 +105,6 @@ eraser.addEventListener("click", () => {
 });
 
 redraw();
+
+name();
+watch("label", name);

@@ -1,0 +1,1 @@
+"""The web app's parts: what it allows (settings, guard), what it shows, what programs call."""

@@ -1,0 +1,81 @@
+"""The page's last tab: which weights are in use, where they come from, and how good they are."""
+
+import numpy as np
+import torch
+
+from mnist_cnn import MnistCNN
+from mnist_cnn.web.texts import phrase, plain
+from mnist_cnn.web.views import figure, pixels
+
+GAP = 1  # pixels between two filters
+
+
+def about(model: MnistCNN) -> str:
+    """The numbers of the weights' own report, and pictures of the weights."""
+    report = model.report
+    test = report.get("test")
+    rows = [("origin", plain(model.source)), ("parameters", f"{model.config.parameters():,}")]
+    if "git_commit" in report:
+        rows.append(("commit", plain(str(report["git_commit"]))))
+    if "finished" in report:
+        rows.append(("trained", plain(str(report["finished"]))))
+    numbers = "".join(f"<tr><th>{phrase(key)}</th><td>{value}</td></tr>" for key, value in rows)
+    pictures = figure(pixels(filters(model)), "filters")
+    return (
+        f'<div class="about"><h2>{phrase("weights")}</h2><table>{numbers}'
+        f"{_accuracy(test) if test else ''}</table>"
+        f"{_per_class(test) if test else ''}{_curve(report.get('history', []))}{pictures}"
+        f"<p>{phrase('limits')}</p><p>{phrase('privacy')}</p><p>{phrase('programs')}</p></div>"
+    )
+
+
+def _accuracy(test: dict) -> str:
+    (low, high), digits = test["interval"], phrase("accuracy", f"{test['n']:,}")
+    return (
+        f"<tr><th>{digits}</th><td>{test['accuracy']:.2%}</td></tr>"
+        f"<tr><th>{phrase('interval')}</th><td>{low:.2%} – {high:.2%}</td></tr>"
+        f"<tr><th>{phrase('errors')}</th><td>{test['errors']:,}</td></tr>"
+        f"<tr><th>{phrase('calibration')}</th><td>{test['ece']:.2%}</td></tr>"
+    )
+
+
+def _per_class(test: dict) -> str:
+    names = "".join(f"<th>{plain(name)}</th>" for name in test["per_class"])
+    shares = "".join(f"<td>{share:.2%}</td>" for share in test["per_class"].values())
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{phrase("per_class")}">'
+        f"<table><caption>{phrase('per_class')}</caption>"
+        f"<tr>{names}</tr><tr>{shares}</tr></table></div>"
+    )
+
+
+def _curve(history: list[dict]) -> str:
+    """Validation accuracy as a line over the epochs."""
+    shares = [record["val_accuracy"] for record in history if "val_accuracy" in record]
+    if len(shares) < 2:
+        return ""
+    low = min(shares)
+    step, scale = 300 / (len(shares) - 1), 80 / max(max(shares) - low, 1e-9)
+    points = " ".join(f"{i * step:.1f},{90 - (s - low) * scale:.1f}" for i, s in enumerate(shares))
+    return (
+        f'<figure class="curve"><svg viewBox="-4 0 308 100" aria-hidden="true">'
+        f'<polyline points="{points}" /></svg><figcaption>{phrase("curve")}: '
+        f"{low:.2%} – {max(shares):.2%}</figcaption></figure>"
+    )
+
+
+def filters(model: MnistCNN) -> np.ndarray:
+    """The first convolution's kernels in rows of eight, `(H, W)` uint8; grey is zero."""
+    weight = next(m for m in model.features if isinstance(m, torch.nn.Conv2d)).weight
+    kernels = weight.detach().cpu().numpy()[:, 0]  # (channels, k, k)
+    largest = np.abs(kernels).max(axis=(1, 2), keepdims=True)
+    tiles = np.round((kernels / np.maximum(largest, 1e-9) + 1) * 127.5).astype(np.uint8)
+    columns = min(8, len(tiles))
+    spare = -len(tiles) % columns
+    blank = np.full((spare, *tiles.shape[1:]), 255, np.uint8)
+    tiles = np.pad(
+        np.concatenate([tiles, blank]), ((0, 0), (0, GAP), (0, GAP)), constant_values=255
+    )
+    side = tiles.shape[1]
+    grid = tiles.reshape(-1, columns, side, side).swapaxes(1, 2)
+    return np.ascontiguousarray(grid.reshape(-1, columns * side))

@@ -1,0 +1,193 @@
+"""From a page to a running server: addresses of our own, the guard, and an orderly end."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import fastapi
+import gradio as gr
+import torch
+import uvicorn
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mnist_cnn.live import Weights
+from mnist_cnn.web import api, settings
+from mnist_cnn.web.guard import Guard, Uploads, refused, upload
+
+
+def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.FastAPI:
+    """The whole server as an ASGI app: Gradio's page, the addresses for programs, the guard.
+
+    Args:
+        page: the page, not launched.
+        weights: the model in use.
+        page_options: `css`, `i18n`, … as `gr.mount_gradio_app` takes them.
+    """
+    uploads, readers = Uploads(settings.UPLOADS), api.Readers()
+    try:
+        mcp = api.mcp_server(weights, readers)
+    except ModuleNotFoundError:  # the extra is not installed
+        mcp = None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(shutil.rmtree, uploads.folder, ignore_errors=True)
+            sweeping = asyncio.create_task(_sweep(uploads, page))
+            stack.callback(sweeping.cancel)
+            if mcp:
+                await stack.enter_async_context(mcp.session_manager.run())
+            yield
+
+    def queue_is_full() -> bool:
+        return len(page._queue) >= settings.MAX_QUEUE
+
+    app = fastapi.FastAPI(
+        openapi_url=None,
+        lifespan=lifespan,
+        # Gradio refuses, too, but only after it has looked at the whole request.
+        middleware=[Middleware(Guard, uploads=uploads, is_full=queue_is_full)],
+        exception_handlers={HTTPException: refused},
+    )
+
+    async def keep(request: Request) -> Response:
+        return await upload(request, uploads, api.check_upload)
+
+    async def health(_: Request) -> Response:
+        model = weights.model
+        return JSONResponse(
+            {
+                "status": "ok",
+                "weights": model.source,
+                "standing_in": bool(weights.notice),  # for others that could not be had
+                "waiting": readers.waiting + len(page._queue),
+            }
+        )
+
+    async def progress(_: Request) -> Response:
+        # Gradio's page asks while it uploads; a body that was received whole has no progress.
+        return Response('data: {"msg": "done"}\n\n', media_type="text/event-stream")
+
+    app.add_route("/gradio_api/upload", keep, methods=["POST"])
+    app.add_route("/gradio_api/upload_progress", progress, methods=["GET"])
+    app.add_route("/health", health, methods=["GET"])
+    for name, function in (("predict", api.predict), ("read", api.read)):
+        answer = partial(api.answer_form, function=function, weights=weights, readers=readers)
+        app.add_route(f"/{name}", answer, methods=["POST"])
+    if mcp:
+        app.router.routes.extend(mcp.streamable_http_app().routes)  # /mcp
+    page.state_session_capacity = settings.SESSIONS
+    return gr.mount_gradio_app(
+        app,
+        page,
+        path="",
+        show_error=False,
+        run_history=False,  # what people draw is not kept
+        enable_monitoring=False,
+        ssr_mode=False,  # it would need Node
+        pwa=False,
+        mcp_server=False,
+        max_file_size=settings.MAX_UPLOAD,
+        footer_links=["settings"],
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+        **page_options,
+    )
+
+
+async def _sweep(uploads: Uploads, page: gr.Blocks) -> None:
+    while True:
+        await asyncio.sleep(settings.SWEEP_SECONDS)
+        await asyncio.to_thread(uploads.sweep)
+        _forget_answered(page)
+
+
+def _forget_answered(page: gr.Blocks) -> None:
+    """Gradio (6.31) keeps the id of every session for ever, and searches through them."""
+    queue = page._queue
+    for session, events in list(queue.pending_event_ids_session.items()):
+        if not events or session not in queue.pending_messages_per_session:
+            del queue.pending_event_ids_session[session]
+
+
+class _Protocol(H11Protocol):
+    """HTTP; a connection that does not send a whole request's headers in time is closed."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(settings.HEADER_SECONDS, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
+
+def run(app: fastapi.FastAPI, host: str, port: int) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish what is in flight.
+
+    Raises:
+        OSError: the port is taken, or the host is not ours; the message says which.
+    """
+    # Each reader has a thread of its own; more threads only wait for each other.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.READERS))
+    cv2.setNumThreads(1)
+    listener = bind(host, port)
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=settings.DRAIN_SECONDS,
+    )
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+    print(f"Serving on http://{shown}:{port} (Ctrl-C to stop)", flush=True)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket's address, taken before the page is promised to anyone."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns off Nagle's delay (40 ms an answer) only where the protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        holder = holder_of(port)
+        reason = f"it is held by {holder}" if holder else error.strerror
+        raise OSError(
+            f"cannot listen on {host}, port {port}: {reason}. Stop that, or try --port {port + 1}."
+        ) from error
+    return listener
+
+
+def holder_of(port: int) -> str:
+    """Which process listens on a port, in words; "" where that cannot be told."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            rows = [line.split() for line in Path(table).read_text().splitlines()[1:]]
+            inodes |= {f"socket:[{r[9]}]" for r in rows if r[3] == "0A" and _port(r[1]) == port}
+    for process in Path("/proc").glob("[0-9]*"):
+        # Processes of others cannot be looked into, and any may end meanwhile.
+        with contextlib.suppress(OSError):
+            if inodes & {os.readlink(file) for file in (process / "fd").iterdir()}:
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                return f"process {process.name} ({command[:80]})"
+    return ""
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)

@@ -1,0 +1,442 @@
+"""What programs see: the same answers by every way, in documented JSON, and limits."""
+
+import asyncio
+import base64
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import app_server
+import hostile
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from mnist_cnn.web import settings
+from mnist_cnn.web.api import Readers
+
+KEYS = {"predict": {"digit", "confidence", "probs", "reason"}, "read": {"text", "digits", "reason"}}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, frames) -> dict[str, str]:
+    """A 4, a row 104, blank paper, no picture, and half a picture."""
+    folder = tmp_path_factory.mktemp("files")
+    row = np.pad(np.hstack([frames[10], frames[0], frames[40]]), 10)
+    Image.fromarray(255 - np.pad(frames[40], 6)).resize((280, 280)).save(folder / "four.png")
+    Image.fromarray(255 - row).resize((row.shape[1] * 5, row.shape[0] * 5)).save(folder / "row.jpg")
+    Image.new("L", (100, 100), 255).save(folder / "blank.gif")
+    (folder / "text.png").write_text("not a picture")
+    (folder / "half.png").write_bytes((folder / "four.png").read_bytes()[:900])
+    return {file.stem: str(file) for file in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def from_cli(files) -> dict[str, dict[str, dict]]:
+    """What the command line says of the same files, without their folders."""
+
+    def run(*flags: str) -> dict[str, dict]:
+        command = [sys.executable, "-m", "mnist_cnn", "predict", "--json", *flags]
+        done = subprocess.run([*command, *files.values()], capture_output=True, text=True)
+        rows = {}
+        for name, row in zip(files, json.loads(done.stdout), strict=True):
+            file = row.pop("file")
+            if "error" in row:
+                row["error"] = row["error"].replace(file, file.rpartition("/")[2])
+            rows[name] = row
+        return rows
+
+    return {"predict": run(), "read": run("--read")}
+
+
+def same(answer: dict, expected: dict) -> bool:
+    """Equal, but for the last bits of floats, which depend on how many were read at once."""
+    if answer.keys() != expected.keys():
+        return False
+    flat = [json.dumps(each, sort_keys=True) for each in (answer, expected)]
+    numbers = [[float(n) for n in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", text)] for text in flat]
+    texts = [re.sub(r"-?\d+\.?\d*(?:e-?\d+)?", "0", text) for text in flat]
+    return texts[0] == texts[1] and np.allclose(*numbers, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["predict", "read"])
+def test_plain_http_answers_as_the_command_line(url, files, from_cli, name):
+    for key, file in files.items():
+        with open(file, "rb") as stream:
+            answer = httpx.post(f"{url}/{name}", files={"image": stream}, timeout=30)
+        expected = from_cli[name][key]
+        if "error" in expected:
+            # No name is needed where there is one picture.
+            expected = {"error": "the picture" + expected["error"][expected["error"].index(":") :]}
+        assert answer.status_code == (422 if "error" in expected else 200)
+        assert same(answer.json(), expected), (answer.text, expected)
+
+
+@pytest.mark.parametrize("name", ["predict", "read"])
+def test_gradio_client_answers_as_the_command_line(url, files, from_cli, name):
+    client = Client(url, verbose=False)
+    for key in ("four", "row", "blank", "half"):
+        answer = client.predict(handle_file(files[key]), api_name=f"/{name}")
+        assert same(answer, from_cli[name][key])
+    client.close()
+
+
+def uploaded(url: str, file: str) -> str:
+    with open(file, "rb") as stream:
+        return httpx.post(f"{url}/gradio_api/upload", files={"files": stream}).json()[0]
+
+
+def called(url: str, name: str, path: str) -> dict:
+    body = {"data": [{"path": path}]}
+    event = httpx.post(f"{url}/gradio_api/call/{name}", json=body).json()["event_id"]
+    text = httpx.get(f"{url}/gradio_api/call/{name}/{event}", timeout=20).text
+    return json.loads(re.search(r"event: complete\ndata: (.*)", text)[1])[0]
+
+
+@pytest.mark.parametrize("name", ["predict", "read"])
+def test_gradios_queue_answers_as_the_command_line(url, files, from_cli, name):
+    for key in ("four", "row", "blank", "half"):
+        assert same(called(url, name, uploaded(url, files[key])), from_cli[name][key])
+
+
+def test_answers_that_share_a_batch_stay_apart(url, files, from_cli):
+    paths = {key: uploaded(url, files[key]) for key in ("four", "blank", "half", "row")}
+    with ThreadPoolExecutor(32) as pool:
+        keys = list(paths) * 16
+        answers = list(pool.map(lambda key: called(url, "predict", paths[key]), keys))
+    assert all(same(a, from_cli["predict"][key]) for a, key in zip(answers, keys, strict=True))
+
+
+def test_the_json_is_as_documented(url, files):
+    for name, keys in KEYS.items():
+        with open(files["four"], "rb") as stream:
+            answer = httpx.post(f"{url}/{name}", files={"image": stream}).json()
+        assert answer.keys() == keys
+        assert answer["reason"] is None
+    assert answer["text"] == "4"
+    assert answer["digits"][0].keys() == {"box", "digit", "confidence", "probs"}
+
+
+def test_mcp_tools_answer_as_the_command_line(url, files, from_cli):
+    """A client of the protocol's own package finds the two tools and calls them."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    def content(key: str) -> str:
+        with open(files[key], "rb") as stream:
+            return base64.b64encode(stream.read()).decode()
+
+    async def talk() -> tuple[list, list[dict]]:
+        async with (
+            streamablehttp_client(f"{url}/mcp") as (incoming, outgoing, _),
+            ClientSession(incoming, outgoing) as session,
+        ):
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            answers = []
+            for tool, image in (
+                ("predict_digit", content("four")),
+                ("read_digits", "data:image/jpeg;base64," + content("row")),
+                ("predict_digit", content("text")),
+                ("predict_digit", "http://127.0.0.1:1/seven.png"),
+            ):
+                result = await session.call_tool(tool, {"image_base64": image})
+                answers.append(json.loads(result.content[0].text))
+            return tools, answers
+
+    tools, (four, row, text, address) = asyncio.run(talk())
+    assert {tool.name for tool in tools} == {"predict_digit", "read_digits"}
+    assert all("JSON object" in tool.description for tool in tools)
+    assert same(four, from_cli["predict"]["four"])
+    assert same(row, from_cli["read"]["row"])
+    assert text["error"].startswith("the picture: not a picture")
+    assert address == {"error": "image_base64 must be the picture's bytes in base64"}
+
+
+def test_health_names_the_weights(url):
+    answer = httpx.get(f"{url}/health")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ok",
+        "weights": "bundled with mnist_cnn",
+        "standing_in": False,
+        "waiting": 0,
+    }
+
+
+def test_only_predict_and_read_are_named_endpoints(url):
+    info = httpx.get(f"{url}/gradio_api/info").json()
+    assert list(info["named_endpoints"]) == ["/predict", "/read"]
+    assert info["unnamed_endpoints"] == {}
+    assert "probs" in info["named_endpoints"]["/predict"]["description"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"files": {"picture": b"x"}},
+        {"data": {"image": "seven.png"}},
+        {"files": [("image", b"x"), ("image", b"y")]},
+        {"content": b"x"},
+        {},
+    ],
+    ids=["other-name", "field", "two", "no-form", "nothing"],
+)
+def test_a_request_without_one_image_is_told_what_to_send(url, form):
+    answer = httpx.post(f"{url}/predict", **form)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_too_many_waiting_are_refused_and_the_others_answered(monkeypatch):
+    monkeypatch.setattr(settings, "MAX_QUEUE", 5)
+    gate = threading.Event()
+
+    def wait(model, picture) -> bool:
+        return gate.wait()
+
+    async def main() -> tuple[int, list]:
+        readers = Readers()
+        tasks = [asyncio.create_task(readers.run(wait, None, b"")) for _ in range(5)]
+        await asyncio.sleep(0)
+        refused = 0
+        for _ in range(3):
+            try:
+                await readers.run(wait, None, b"")
+            except Exception as error:
+                refused += error.status_code == 503
+        gate.set()
+        return refused, await asyncio.gather(*tasks)
+
+    refused, answers = asyncio.run(main())
+    assert refused == 3
+    assert answers == [True] * 5
+
+
+def test_drawings_do_not_wait_behind_large_photos(model):
+    gate = threading.Event()
+
+    def answer(model, picture: bytes) -> str:
+        if len(picture) > 1000:
+            gate.wait()
+        return threading.current_thread().name
+
+    async def main() -> list[str]:
+        readers = Readers()
+        large = hostile.encoded(Image.new("L", (3000, 2000)), "BMP")
+        photos = [asyncio.create_task(readers.run(answer, model, large)) for _ in range(3)]
+        await asyncio.sleep(0)
+        drawing = await readers.run(answer, model, hostile.png_claiming(280, 280))
+        gate.set()
+        return [drawing.rpartition("_")[0], *{name for name in await asyncio.gather(*photos)}]
+
+    assert asyncio.run(main()) == ["reader", "large-reader_0"]
+
+
+# --- Hostile files and requests
+
+
+def test_thousands_of_hostile_files_are_answered_or_refused(url, app, files, from_cli):
+    """No crash, no server error, a sentence for each refusal, and right answers all along."""
+    good, expected = Path(files["four"]).read_bytes(), from_cli["predict"]["four"]
+    each = list(hostile.files())
+    assert len(each) >= 3500
+    at_rest = app_server.memory(app)
+
+    def send(item: tuple[int, tuple[str, bytes]]) -> None:
+        number, (name, content) = item
+        answer = client.post(f"{url}/predict", files={"image": ("seven.png", content)})
+        assert answer.status_code in (200, 422), (name, answer.status_code)
+        error = answer.json().get("error")
+        assert (answer.status_code == 422) == (error is not None)
+        assert error is None or (error.startswith("the picture: ") and len(error) > 25), name
+        assert answer.elapsed.total_seconds() < 30
+        if number % 100 == 0:
+            answer = client.post(f"{url}/predict", files={"image": ("four.png", good)})
+            assert same(answer.json(), expected)
+
+    with httpx.Client(timeout=30) as client, ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, enumerate(each)))
+    # torch alone takes 200 or 500 MB, by its build, so what counts is what files add.
+    assert app_server.memory(app, "VmHWM") - at_rest < 320
+
+
+@pytest.fixture(scope="module")
+def canary():
+    """A port that counts who calls."""
+    import socket
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.2)
+    calls, stop = [], threading.Event()
+
+    def accept() -> None:
+        while not stop.is_set():
+            try:
+                calls.append(listener.accept()[1])
+            except TimeoutError:
+                continue
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", calls
+    stop.set()
+    thread.join()
+    listener.close()
+
+
+def payloads(address: str, path: str) -> list[tuple[str, bytes]]:
+    """More than 150 hostile bodies for the addresses that take JSON."""
+    host = address.removeprefix("http://")
+    port = host.rpartition(":")[2]
+    urls = [
+        f"{address}/a.png",
+        f"HTTP://{host}/a.png",
+        f"http://127.1:{port}/a.png",
+        f"http://2130706433:{port}/a.png",
+        f"http://0:{port}/a.png",
+        f"http://[::ffff:127.0.0.1]:{port}/a.png",
+        f"http://localhost:{port}/a.png",
+        f"http://huggingface.co@{host}/a.png",
+        f"//{host}/a.png",
+        f"ftp://{host}/a.png",
+        f"https://{host}/a.png",
+        "data:image/png;base64," + base64.b64encode(hostile.whole()["png"]).decode(),
+        "file:///etc/passwd",
+    ]
+    paths = [
+        "/etc/passwd",
+        "/proc/self/environ",
+        "/dev/zero",
+        "/dev/stdin",
+        "app.py",
+        "README.md",
+        "../README.md",
+        f"{path}/../../../etc/passwd",
+        path.rpartition("/")[0],
+        f"{path}\0.png",
+        "",
+        "x" * 100_000,
+    ]
+    meta = {"_type": "gradio.FileData"}
+    data: list = [{"path": each, "meta": meta} for each in (*paths, *urls)]
+    data += [{"path": each} for each in (*paths, *urls)]
+    data += [{"path": path, "url": each, "meta": meta} for each in urls]
+    data += [{"url": each, "meta": meta} for each in urls]
+    data += [{"path": None, "url": each} for each in urls]
+    data += [*urls, *paths]
+    data += [
+        {"path": path, "meta": meta, "is_stream": True},
+        {"path": path, "meta": {"_type": "other"}},
+        {"path": path, "mime_type": "text/html", "orig_name": "<script>alert(1)</script>"},
+        {"path": 7},
+        {"path": [path]},
+        {"path": {"path": path}},
+        {"__type__": "update", "value": path},
+        {"value": {"path": "/etc/passwd", "meta": meta}},
+        [{"path": path}, {"path": "/etc/passwd"}],
+        7,
+        -1e308,
+        True,
+        "x" * 200_000,
+        [[]] * 1000,
+        {str(i): i for i in range(5000)},
+    ]
+    bodies = [json.dumps({"data": [each]}).encode() for each in data]
+    bodies += [json.dumps({"data": each}).encode() for each in ([], [None] * 50, None, 7, "a", {})]
+    bodies += [
+        b'{"data": [1]',
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b'{"data": [NaN]}',
+        b'{"data": [1e999]}',
+        b'{"data": ' * 200,
+        b"[" * 200_000,
+        b'{"data": [{"path": "\\ud800"}]}',
+        b'{"data": [{"path": "a", "path": "/etc/passwd"}]}',
+    ]
+    joins = [
+        {"fn_index": index, "session_hash": session, "data": value}
+        for index in (0, 3, -1, 10**9, "0", None)
+        for session, value in (("a", []), ("a" * 5000, [None]), ("../..", ["x"]), (None, [None]))
+    ]
+    return [("call/predict", body) for body in bodies] + [
+        ("queue/join", json.dumps(join).encode()) for join in joins
+    ]
+
+
+def test_hostile_requests_read_no_file_and_call_nobody(url, app, canary, files, from_cli):
+    address, calls = canary
+    path = uploaded(url, files["four"])
+    bodies = payloads(address, path)
+    assert len(bodies) >= 150
+    secret = Path("/etc/passwd").read_text()[:20]
+    for where, body in bodies:
+        answer = httpx.post(f"{url}/gradio_api/{where}", content=body, timeout=20)
+        assert answer.status_code < 500 or answer.status_code == 503, (where, body[:200])
+        if answer.status_code != 200:
+            assert secret not in answer.text
+            continue
+        event = answer.json()["event_id"]
+        if where == "call/predict":
+            text = httpx.get(f"{url}/gradio_api/{where}/{event}", timeout=20).text
+            assert "event: " in text
+            assert secret not in text
+    assert calls == []
+    assert app.poll() is None
+    assert same(called(url, "predict", uploaded(url, files["four"])), from_cli["predict"]["four"])
+
+
+# --- Starting and stopping
+
+
+def test_sigterm_answers_what_is_in_flight(frames):
+    page = np.tile(
+        255 - frames[:40].reshape(4, 10, 28, 28).swapaxes(1, 2).reshape(112, 280), (4, 1)
+    )
+    stream = io.BytesIO()
+    Image.fromarray(page).resize((1200, 1900)).save(stream, "PNG")
+    with app_server.running() as (url, app), ThreadPoolExecutor(1) as pool:
+        content = {"image": stream.getvalue()}
+        waiting = pool.submit(httpx.post, f"{url}/read", files=content, timeout=30)
+        while httpx.get(f"{url}/health").json()["waiting"] == 0:
+            assert not waiting.done(), "it was too quick to be in flight"
+        app.send_signal(signal.SIGTERM)
+        assert waiting.result().status_code == 200
+        assert app.wait(10) in (0, -signal.SIGTERM)
+
+
+def test_a_busy_port_names_who_holds_it(url, app):
+    port = int(url.rpartition(":")[2])
+    second = app_server.start(port)
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert f"port {port}: it is held by process {app.pid}" in output
+    assert "app.py" in output
+    assert f"--port {port + 1}" in output
+    assert "Traceback" not in output
+
+
+def test_the_readmes_ways_work(url, files, tmp_path):
+    """Its curl and its Python, with the address of this server."""
+    (tmp_path / "seven.png").write_bytes(hostile.encoded(hostile.digit(200), "PNG"))
+    readme = (app_server.ROOT / "README.md").read_text(encoding="utf-8")
+    curl = re.search(r"^curl -F .*", readme, re.MULTILINE)[0]
+    code = re.search(r"```python\n(from gradio_client.*?)```", readme, re.DOTALL)[1]
+    for command in (["bash", "-c", curl], [sys.executable, "-c", code]):
+        command[-1] = command[-1].replace("http://127.0.0.1:7860", url)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        if command[0] == "bash":
+            assert json.loads(done.stdout)["digit"] == 7
+        else:
+            assert done.stdout.splitlines()[-2:] == ["7", "7"]

@@ -1,0 +1,55 @@
+"""The page's texts: complete in both languages, used, and safe with values from outside."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mnist_cnn.web import texts
+
+WEB = Path(texts.__file__).parent
+
+
+def test_every_text_is_there_in_both_languages():
+    for key, (english, chinese) in texts.TEXTS.items():
+        assert english, key
+        assert re.search("[\u4e00-\u9fff]", chinese), key
+        assert not re.search("[\u4e00-\u9fff]", english), key
+        for text in (english, chinese):
+            assert not re.search(r"[{}\n=]", text), key  # the browser's formatter, our own list
+        assert re.findall(r"%\d", english) == sorted(re.findall(r"%\d", chinese)), key
+
+
+def test_every_text_is_used():
+    sources = [WEB.parent.parent / "app.py", *WEB.parent.rglob("*.py")]
+    sources += (WEB.parent / "sketchpad").glob("sketchpad.*")
+    sources = [file for file in sources if file.name != "texts.py"]
+    code = "".join(file.read_text(encoding="utf-8") for file in sources)
+    used = {*re.findall(r"""["'](\w+)["']""", code), *texts.REASONS.values()}
+    made = {"bad_" + kind for kind in ("empty", "bytes", "format", "pixels", "scans", "damaged")}
+    made |= {"column_" + key for key in ("picture", "file", "digit", "sure", "note")}
+    assert set(texts.TEXTS) - made <= used
+
+
+def test_every_reason_of_the_model_has_a_text(model):
+    source = "".join(
+        (WEB.parent / name).read_text(encoding="utf-8") for name in ("predict.py", "read.py")
+    )
+    for reason, key in texts.REASONS.items():
+        assert f'"{reason}"' in source, reason
+        assert key in texts.TEXTS
+    said = re.findall(r'"((?:no|nothing|this does not) [a-z\' ]+)"', source)
+    assert set(said) <= set(texts.REASONS)
+
+
+def test_unknown_keys_fail_here_and_not_in_the_browser():
+    for function in (texts.text, texts.phrase):
+        with pytest.raises(KeyError):
+            function("no such text")
+
+
+@pytest.mark.parametrize("value", ["<b>", '"', "[[title]]", "a|b", "]]", "&", "'"])
+def test_values_from_outside_stay_text(value):
+    made = texts.phrase("sure", value)
+    inside = made.removeprefix("[[sure|").removesuffix("]]")
+    assert not set(inside) & set("<>\"'[]|")
