@@ -42,6 +42,10 @@ else:
         """ZeroGPU stops a Space without a function for its GPU. A digit takes a CPU 10 ms: less
         than to wait for a GPU, so this one is never called and costs no visitor any quota."""
 
+    # It reports that from Gradio's own `launch`, which our server does without.
+    if hasattr(spaces.zero, "startup"):
+        spaces.zero.startup()
+
 
 '''
 

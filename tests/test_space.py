@@ -111,12 +111,17 @@ def test_zero_gpu(hub, commit, tmp_path):
     (folder / "spaces.py").write_text(
         "import sys\nassert 'torch' not in sys.modules\n"
         "def GPU(function):\n    print('decorated', function.__name__)\n    return function\n"
+        "class zero:\n    startup = lambda: print('reported')\n"
     )
     (folder / "app.py").write_text("def main(argv): print('started', *argv); return 0\n")
     done = subprocess.run(
         [sys.executable, "start.py"], cwd=folder, capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines() == ["decorated unused", f"started --model {MODEL}@{commit}"]
+    assert done.stdout.splitlines() == [
+        "decorated unused",
+        "reported",
+        f"started --model {MODEL}@{commit}",
+    ]
     (folder / "spaces.py").unlink()
     done = subprocess.run(
         [sys.executable, "start.py"], cwd=folder, capture_output=True, text=True, check=True
