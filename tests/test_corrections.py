@@ -15,7 +15,7 @@ import pytest
 from app_server import free_port, start, wait_until_up
 from hub_server import Fault
 from PIL import Image
-from test_app import SEVEN, browser, draw, wait_for_answer  # noqa: F401
+from test_app import SEVEN, browser, draw, wait_for_answer, weights_in_use  # noqa: F401
 
 from mnist_cnn import corrections, load_model, publish
 from mnist_cnn.cli import main
@@ -272,7 +272,7 @@ def test_from_a_wrong_answer_to_weights_that_know_better(
     with serving(browser, environment) as page:
         draw(page, FOOTED_SEVEN)
         wait_for_answer(page, right)
-        assert first not in page.locator("#weights").text_content()
+        assert first not in weights_in_use(page)
     assert load_model("user/digits").report["before"]["weights"].endswith(first)
 
 
@@ -286,7 +286,7 @@ def serving(browser, environment: dict[str, str], *flags: str):  # noqa: F811
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
         page.goto(f"http://127.0.0.1:{port}")
         page.wait_for_selector("canvas")
-        page.locator("#weights", has_text="Hub repo user/digits").wait_for(state="attached")
+        assert "Hub repo user/digits" in weights_in_use(page)
         yield page
         page.close()
     finally:

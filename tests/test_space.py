@@ -10,7 +10,7 @@ import pytest
 import yaml
 from app_server import free_port, wait_until_up
 from huggingface_hub import HfApi
-from test_app import SEVEN, browser, draw, wait_for_answer  # noqa: F401
+from test_app import SEVEN, browser, draw, wait_for_answer, weights_in_use  # noqa: F401
 
 from mnist_cnn import publish
 from mnist_cnn.cli import main
@@ -193,7 +193,7 @@ def test_the_app_runs_from_the_spaces_folder_alone(hub, commit, tmp_path, browse
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}")
         page.wait_for_selector("canvas")
-        assert f"{MODEL} at commit {commit}" in page.locator("#weights").text_content()
+        assert f"{MODEL} at commit {commit}" in weights_in_use(page)
         draw(page, SEVEN)
         wait_for_answer(page, "7")
         page.close()
