@@ -42,7 +42,7 @@ from mnist_cnn.evaluate import (
 from mnist_cnn.model import Config, MnistCNN, load_model
 from mnist_cnn.nondigits import nondigit_frames
 from mnist_cnn.provenance import git_commit, machine, versions
-from mnist_cnn.recipes import RECIPES, Recipe, Run
+from mnist_cnn.recipes import ADDED, RECIPES, Recipe, Run
 from mnist_cnn.reink import reink_frames
 from mnist_cnn.rows import candidate_frames
 from mnist_cnn.training import NOT_A_DIGIT, Batches, Engine, Training
@@ -63,7 +63,7 @@ def split(run: Run, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Ten
             "pass a smaller --val-size"
         )
     kept_frames = len(frames) - run.recipe.val_size
-    total = kept_frames + sum(getattr(run.recipe, name) for name in DRAWN)
+    total = kept_frames + round(run.recipe.added_share * run.recipe.added)
     if run.recipe.batch_size > total:  # before drawing, which takes a while
         raise ValueError(
             f"batch_size {run.recipe.batch_size} is larger than the {total} training frames; "
@@ -171,7 +171,7 @@ def train(
     last, digest = out / "checkpoints" / "last.pt", data.digest(frames, labels)
     frames, labels, val_frames, val_labels = split(run, frames, labels)
     share = (accelerator.process_index, accelerator.num_processes)
-    dataset = Batches(frames, labels, recipe.batch_size, run, share)
+    dataset = Batches(frames, labels, recipe.batch_size, run, share, recipe.added)
     training = Training(run, dataset.steps, engine)
     if checkpoint:
         training.load(checkpoint)
@@ -358,7 +358,6 @@ AMP_NAMES = {str(torch.bfloat16): "bf16", str(torch.float16): "fp16", str(None):
 FLAG_GROUPS = {"recipe": Recipe, "network": Config, "augmentation": Augmentation}
 # What the data, or the validation digits after training, decide about a network.
 FROM_THE_DATA = ("class_names", "mean", "std", "temperature", "threshold", "version")
-DRAWN = ("drawn_digits", "reinked_digits", "nondigits", "candidates")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -447,12 +446,12 @@ def run_of(args: argparse.Namespace) -> Run:
         config = dataclasses.replace(config, **_given(Config, args))
     names = data.class_names(recipe.dataset)
     if names != data.DIGITS:
-        if asked := [_flag(name) for name in DRAWN if getattr(args, name)]:
+        if asked := [_flag(name) for name in ADDED if getattr(args, name)]:
             raise ValueError(
                 f"{', '.join(asked)} cannot go with --dataset {recipe.dataset}: only digits are "
                 "drawn, and its classes are others"
             )
-        recipe = dataclasses.replace(recipe, **dict.fromkeys(DRAWN, 0))
+        recipe = dataclasses.replace(recipe, **dict.fromkeys(ADDED, 0))
     return Run(
         args.recipe, args.seed, recipe, dataclasses.replace(config, class_names=names), augmentation
     )

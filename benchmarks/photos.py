@@ -21,11 +21,12 @@ import numpy as np
 from PIL import Image
 
 from mnist_cnn import MnistCNN, data, load_model, strokes
-from mnist_cnn.ink import crop, frame
+from mnist_cnn.ink import crop, frame, stroke_width
 from mnist_cnn.predict import read_frames
 
 SIDE = 140  # pixels: the size at which a digit's shape is kept
 BORDER = 14  # pixels around it
+SAME = 0.7  # of all ink of two shapes: having so much in common they are the same one
 
 PEN = strokes.Brush("round", 0.08)  # gives the shape; the pen of the picture draws it again
 
@@ -146,6 +147,16 @@ class Shape:
         ink = cv2.resize(ink, (size, size), interpolation=cv2.INTER_AREA)
         return ink.astype(np.float32) / 255
 
+    def is_kept_by_its_skeleton(self) -> bool:
+        """Whether a pen that follows the skeleton draws this shape, with its parts and holes.
+
+        A thin or filled digit may lose its loop or gain a spur, and nobody could read it then.
+        """
+        own = self.inked(SIDE, None)
+        again = self.inked(SIDE, stroke_width(own)) > 0.5
+        own = own > 0.5
+        return (own & again).sum() > SAME * (own | again).sum() and parts(own) == parts(again)
+
 
 def shape(ink: np.ndarray, digit: int) -> Shape:
     """The shape of ink of any size."""
@@ -162,6 +173,14 @@ def shape(ink: np.ndarray, digit: int) -> Shape:
     inside, outside = (cv2.distanceTransform(m, cv2.DIST_L2, 5) for m in (mask, 1 - mask))
     edge = cv2.GaussianBlur(outside - inside, (0, 0), 1)
     return Shape(digit, edge, segments(pruned(skeleton(smooth))))
+
+
+def parts(mask: np.ndarray) -> tuple[int, int]:
+    """How many parts a mask has, and how many its ground: one more than it has holes."""
+    ink, ground = mask.astype(np.uint8), np.pad(~mask, 1, constant_values=True).astype(np.uint8)
+    return cv2.connectedComponents(ink)[0] - 1, cv2.connectedComponents(ground, connectivity=4)[
+        0
+    ] - 1
 
 
 def pruned(thin: np.ndarray, length: int = 5) -> np.ndarray:
@@ -205,6 +224,11 @@ class Digits:
         self.frames, self.labels = data.load("mnist", data_dir, train=False)
 
     def draw(self, rng: np.random.Generator) -> Shape:
+        while not (digit := self._any(rng)).is_kept_by_its_skeleton():
+            pass
+        return digit
+
+    def _any(self, rng: np.random.Generator) -> Shape:
         if rng.random() < 0.5:
             index = rng.integers(len(self.frames))
             return shape(self.frames[index].numpy() / np.float32(255), int(self.labels[index]))

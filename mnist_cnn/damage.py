@@ -90,7 +90,17 @@ def eroded(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     return ink if stroke < 5 else cv2.erode(ink, _disc(rng.uniform(0.15, 0.3) * stroke))
 
 
-KINDS = (breaks, ragged, faint, blur, specks, ruled, filled, thickened, eroded)
+def coarse(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
+    """As drawn in so few pixels, at least one for the stroke, that corners and gaps run full."""
+    pixel = ink.shape[0] / rng.uniform(11, 24)
+    ink = cv2.dilate(ink, _disc(max(pixel - stroke, 1)))
+    size = [max(1, round(side / pixel)) for side in ink.shape[::-1]]
+    small = cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
+    soft = cv2.resize(small, ink.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip((soft / soft.max() - rng.uniform(0.15, 0.35)) / rng.uniform(0.3, 0.6), 0, 1)
+
+
+KINDS = (breaks, ragged, faint, blur, specks, ruled, filled, thickened, eroded, coarse)
 
 
 def _mild(pixels: float, ink: Ink) -> float:

@@ -8,11 +8,16 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
+from matplotlib.ft2font import FT2Font
+from PIL import ImageFont
 
-from mnist_cnn.ink import crop, find_ink, frame
+from mnist_cnn.ink import crop, find_ink, frame, stroke_width
 from mnist_cnn.strokes import Brush, Change, Hand, draw, paint, write
 
 Source = tuple[np.ndarray, np.ndarray] | None  # MNIST's frames (N, 28, 28) and labels (N,)
@@ -112,6 +117,21 @@ DOODLES = {
     "infinity arrows": "0,20 100,20; 80,4 100,20 | 80,36; 100,80 0,80; 20,64 0,80 | 20,96",
 }  # fmt: skip
 
+# Printed signs, from the fonts that come with Matplotlib: arrows, mathematics, plane figures,
+# pictures. Left out are rings, narrow ones, those that are drawn as `DOODLES`, and what some reader
+# takes for a digit.
+FONTS = ("DejaVuSans", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono", "STIXGeneralItalic")
+SYMBOLS = (
+    (0x2190, 0x21AE), (0x21B2, 0x21FF),
+    (0x2200, 0x2200), (0x2206, 0x2207), (0x220E, 0x2214), (0x221F, 0x2226), (0x2234, 0x223E),
+    (0x2240, 0x2281), (0x2284, 0x228B), (0x228F, 0x2294), (0x229E, 0x22BF), (0x22C4, 0x22CD),
+    (0x22D0, 0x22F9), (0x25A0, 0x25AD), (0x25B0, 0x25C5),
+    (0x2600, 0x2601), (0x2603, 0x2606), (0x260E, 0x2613), (0x2615, 0x2638), (0x2654, 0x2661),
+    (0x2663, 0x2665), (0x2667, 0x2668), (0x266D, 0x2685), (0x268A, 0x26A1), (0x26B9, 0x26BC),
+    (0x2701, 0x2708), (0x270A, 0x274C), (0x274E, 0x275A), (0x2761, 0x2767), (0x2794, 0x27BE),
+)  # fmt: skip
+NARROW = 0.5  # width : height; a narrower sign may be a 1
+
 LETTER_WIDTHS = (0.6, 1.1)
 SHAPE_WIDTHS = (0.9, 1.2)
 # Parts of digits that are no digits themselves: from where to where, in shares of the height.
@@ -176,6 +196,56 @@ def _shape_of(glyphs: dict[str, str]) -> Kind:
 def _glyph(glyphs: dict[str, str], hand: Hand, rng: np.random.Generator) -> np.ndarray:
     glyph = glyphs[str(rng.choice(list(glyphs)))]
     return paint(write(glyph, hand, rng), Brush.random(rng, fattest=0.13), rng)
+
+
+def _printed(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """A letter or a symbol of a font, bent as by a hand; half of the wide ones as an outline."""
+    signs = _printed_signs()
+    ink = np.pad(signs[rng.integers(len(signs))], 12).astype(np.float32) / 255
+    if rng.random() < 0.5 and stroke_width(ink) > 0.12 * min(ink.shape):
+        pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (int(rng.integers(3, 8)),) * 2)
+        ink = cv2.morphologyEx(ink, cv2.MORPH_GRADIENT, pen)
+    y, x = np.indices(ink.shape, np.float32) / len(ink) - 0.5
+    turn = rng.normal(0, 0.12)
+    bend = np.array([[1, rng.normal(0, 0.12)], [rng.normal(0, 0.12), 1]]) @ np.array(
+        [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    )
+    wave, phase = rng.uniform(2, 7, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
+    strength = rng.uniform(0, 0.04)
+    places = [
+        (a * x + b * y + strength * np.sin(u * x + v * y + p) + 0.5) * len(ink)
+        for (a, b), (u, v), p in zip(bend, wave, phase, strict=True)
+    ]
+    return cv2.remap(ink, *(at.astype(np.float32) for at in places), cv2.INTER_LINEAR)
+
+
+@lru_cache(maxsize=1)
+def _printed_signs() -> list[np.ndarray]:
+    """Square uint8 pictures of letters in all fonts and of the first one's symbols."""
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    signs = []
+    for name in FONTS:
+        file = str(folder / f"{name}.ttf")
+        there, font = FT2Font(file).get_charmap(), ImageFont.truetype(file, 84)
+        codes = [ord(letter) for letter in LETTERS]
+        if name == FONTS[0]:
+            codes += [code for first, last in SYMBOLS for code in range(first, last + 1)]
+        for code in codes:
+            if code not in there:
+                continue
+            mask = font.getmask(chr(code))
+            sign = np.array(mask, np.uint8).reshape(mask.size[::-1])
+            sign = crop(sign, 100) if (sign > 100).any() else sign
+            if sign.shape[1] > NARROW * sign.shape[0]:
+                signs.append(_squared(sign))
+    return signs
+
+
+def _squared(sign: np.ndarray) -> np.ndarray:
+    height, width = sign.shape
+    side = max(sign.shape)
+    top, left = (side - height) // 2, (side - width) // 2
+    return np.pad(sign, ((top, side - height - top), (left, side - width - left)))
 
 
 def _sign(rng: np.random.Generator, source: Source) -> np.ndarray:
@@ -423,6 +493,7 @@ def _crossed_out(rng: np.random.Generator, source: Source) -> np.ndarray:
 KINDS: dict[str, Kind] = {
     "letter": _letter_of(LETTERS),
     "shape": _shape_of(SHAPES),
+    "printed": _printed,
     "sign": _sign,
     "figure": _figure,
     "picture": _picture,

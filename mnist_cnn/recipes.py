@@ -10,6 +10,7 @@ from mnist_cnn.model import FLAGSHIP, PRESETS, SPEED, TINY, Config
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("onecycle", "constant")
 LOSSES = ("cross-entropy", "squared")
+ADDED = ("drawn_digits", "reinked_digits", "nondigits", "candidates")  # frames that are no data
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Recipe:
     reinked_digits: int = 0  # training digits drawn again from their skeletons, added too
     nondigits: int = 0  # letters, shapes, scribbles and pieces, drawn by the program, added too
     candidates: int = 0  # whole and broken digits, cut out of drawn lines, added too
+    added_share: float = 1.0  # how much of what is added an epoch sees, another part each time
     nondigit_weight: float = 0.5  # of their loss, beside the digits'
     refused: float = 0.005  # share of the validation digits that may be refused as no digit
     val_size: int = 5000  # training frames held out to watch the run; 0 trains on all of them
@@ -53,14 +55,21 @@ class Recipe:
         for name in ("epochs", "batch_size", "lr"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
-        added = ("drawn_digits", "reinked_digits", "nondigits", "candidates", "nondigit_weight")
-        for name in (*added, "val_size", "weight_decay", "grad_clip", "patience"):
+        others = ("nondigit_weight", "val_size", "weight_decay", "grad_clip", "patience")
+        for name in (*ADDED, *others):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("label_smoothing", "ema", "beta1", "beta2", "warmup", "refused"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if not 0 < self.added_share <= 1:
+            raise ValueError(f"added_share must lie in (0, 1], got {self.added_share}")
         self._check_together()
+
+    @property
+    def added(self) -> int:
+        """How many frames are added to the training frames."""
+        return sum(getattr(self, name) for name in ADDED)
 
     def _check_together(self) -> None:
         """Flags that contradict each other."""
@@ -105,8 +114,8 @@ _PLAIN = Recipe(
 RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
     "flagship": (
         Recipe(
-            epochs=18, drawn_digits=16_000, reinked_digits=10_000, nondigits=20_000,
-            candidates=16_000, val_size=3000,
+            epochs=50, drawn_digits=40_000, reinked_digits=20_000, nondigits=30_000,
+            candidates=20_000, added_share=0.33, val_size=2000,
         ),
         FLAGSHIP,
         Augmentation(),

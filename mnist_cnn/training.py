@@ -52,6 +52,7 @@ class Batches(Dataset):
         batch_size: int,
         run: Run,
         share: tuple[int, int] = (0, 1),  # (which process, of how many)
+        added: int = 0,  # so many frames at the end are added ones: an epoch sees a share of them
     ) -> None:
         if batch_size % share[1]:
             raise ValueError(
@@ -61,11 +62,12 @@ class Batches(Dataset):
         self.frames, self.labels = frames.numpy(), labels
         self.batch_size, self.seed, self.share = batch_size, run.seed, share
         self.augmenter = Augmenter(run.augmentation)
-        self.steps = len(frames) // batch_size
+        self.parts = len(frames) - added, added, round(run.recipe.added_share * added)
+        self.steps = (self.parts[0] + self.parts[2]) // batch_size
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         epoch, step = key
-        order = _permutation(len(self.frames), self.seed, epoch)
+        order = _order(*self.parts, self.seed, epoch)
         rows = order[step * self.batch_size : (step + 1) * self.batch_size]
         frames = self.augmenter(self.frames[rows], (self.seed, epoch, step))
         process, processes = self.share
@@ -78,8 +80,11 @@ class Batches(Dataset):
 
 
 @lru_cache(maxsize=2)
-def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch)).permutation(n)
+def _order(real: int, added: int, taken: int, seed: int, epoch: int) -> np.ndarray:
+    """The frames of an epoch: all real ones, and some of the added ones behind them."""
+    rng = np.random.default_rng((seed, epoch))
+    chosen = real + rng.permutation(added)[:taken]
+    return rng.permutation(np.concatenate([np.arange(real), chosen]))
 
 
 class Training:

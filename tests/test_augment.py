@@ -91,3 +91,18 @@ def test_workers_and_epochs_draw_anew_and_runs_repeat(frames):
     )
     assert (alone == shared).all()
     assert len(np.unique(alone[:, 0].reshape(10, -1), axis=0)) >= 9
+
+
+def test_an_epoch_sees_every_digit_and_another_share_of_what_is_added():
+    """Of 40 frames the last 30 are added ones, and an epoch takes a third of those: 20 frames."""
+    import torch
+
+    recipe, config, _ = train.RECIPES["flagship"]
+    recipe = dataclasses.replace(recipe, batch_size=20, added_share=1 / 3)
+    run = train.Run("flagship", 0, recipe, config, NO_AUGMENTATION)
+    numbered = torch.arange(40, dtype=torch.uint8)[:, None, None].expand(40, 28, 28)
+    batches = train.Batches(numbered, torch.zeros(40), 20, run, added=30)
+    assert batches.steps == 1
+    seen = [set(batches[epoch, 0][0][:, 0, 0].tolist()) for epoch in range(4)]
+    assert all(len(epoch) == 20 and epoch >= set(range(10)) for epoch in seen)
+    assert len(set.union(*seen)) > 30

@@ -50,7 +50,7 @@ def test_the_replaced_projects_are_trained_as_they_describe(name):
     # Plain cross-entropy, no averaging, PyTorch's own Adam; MNIST alone.
     assert (recipe.loss, recipe.label_smoothing, recipe.ema) == ("cross-entropy", 0, 0)
     assert (recipe.beta1, recipe.beta2) == (0.9, 0.999)
-    assert not any(getattr(recipe, field) for field in train.DRAWN)
+    assert not any(getattr(recipe, field) for field in train.ADDED)
     if name != "deep-dropout":
         assert augmentation == NO_AUGMENTATION
         assert recipe.schedule == "constant"
