@@ -32,13 +32,17 @@ CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 WIDEST = 0.25  # twice the width of a fat stroke, so that crossings are narrower too
 PENS = 4  # strokes cross and run together, but no wider than so many pens …
 LEAST_WIDEST = 0.03  # … and than this, or blur would count as light
-LINE = 0.016  # how thick a printed line is at most
+LINE = 0.016  # how thick a printed line is
+THICK_LINE = 0.04  # and how thick at most
+AT_BORDER = 0.03  # of a line: so near the picture's border it must still be seen
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
 DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
 LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap
+SLOPE = 0.3  # of a line: it lies along one side of the picture or the other
 GAP = 0.012  # components nearer than this are one
 SMALLEST = 0.04  # a digit is at least this long
 NEAR = 0.3  # of the digit's length: parts farther away belong to something else
+BODY = 0.3  # of its length: what touches the border and is narrower is a line or an edge
 STAIN = 0.45  # of its length: what is wider is no stroke
 SAME_PEN = 2.2  # times the width of the digit's strokes: what is wider is of another pen
 ALIKE = 0.5  # of the digit's height: what is lower is no second digit
@@ -48,6 +52,7 @@ EXACT = 0.012  # three levels of 256: the ground of a drawing has one colour
 EDGE = 0.02  # of the picture's side: the strip along its border that shows the ground
 FLAT = 0.05  # colours this close to each other count as one
 FAINTEST = 0.08  # weaker contrast than this is no ink
+LOUDEST = 0.3  # stronger contrast than this is no noise
 FAINT_PART = 0.3  # of the ink's usual contrast: a pen pressed lightly leaves no less
 VISIBLE = 0.15  # ink under this is taken for noise when the digit's box is measured
 STROKE = (1.9, 3.3)  # frame pixels: where the middle two thirds of MNIST lie
@@ -235,7 +240,9 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     # Now that the pen is known, a second look drops what is much wider: the edges of a shadow.
     pens = max(PENS * _pen(mask) / max(mask.shape), LEAST_WIDEST)
     if mask.any() and pens < WIDEST:
+        seen = cv2.dilate(mask, np.ones((5, 5)))
         contrast, mask = _photo_mask(grey, pens)
+        mask = _grown_from(seen > 0, mask)
     if not mask.any():
         return np.zeros(grey.shape, np.float32)
     # A ramp around half of the ink's strength nearby keeps the stroke's soft edge.
@@ -261,7 +268,8 @@ def _photo_mask(grey: np.ndarray, widest: float) -> tuple[np.ndarray, np.ndarray
     contrast = _contrast(grey, widest)
     # Robust noise: 1.48 times the median absolute deviation is a normal deviation.
     noise = 1.48 * float(np.median(np.abs(contrast)))
-    floor = max(FAINTEST, 5 * noise)
+    # Dense printed lines look like noise, but no noise is as strong as ink.
+    floor = max(FAINTEST, min(5 * noise, LOUDEST))
     visible = contrast[contrast > floor]
     if visible.size < 10:
         return contrast, np.zeros(grey.shape, np.uint8)
@@ -351,22 +359,31 @@ def _without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) ->
     lines = _printed_lines(faint)
     if not lines.size:
         return mask
-    # What lies wholly on a line is a piece of it.
-    wide = _drawn(lines, mask.shape, round(LINE * max(mask.shape)))
+    upright = _upright(lines)
+    pieces = lines[~upright], lines[upright]
     seen = [mask[_drawn(line[None], mask.shape, 1) > 0].mean() > PRESENT for line in lines]
     lines, depth = lines[seen], cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     depth = cv2.dilate(depth, np.ones((5, 5)))[(_drawn(lines, mask.shape, 3) & mask) > 0]
     thick = 2 * round(float(np.median(depth))) if depth.size else 1
-    upright = np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
+    upright = _upright(lines)
     darker = _darker_strokes(mask, strength, lines)
     for group, across in ((lines[~upright], (thick + 2, 1)), (lines[upright], (1, thick + 2))):
         strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(across, np.uint8))
         erased = (_drawn(group, mask.shape, thick + 4) > 0) & ~darker
         mask = np.where(erased, strokes, mask)
-    count, labels = cv2.connectedComponents(mask, connectivity=8)
-    labelled = labels.ravel()
-    share = np.bincount(labelled, wide.ravel(), count) / np.bincount(labelled, None, count)
-    return mask * (share < 0.9)[labels].astype(np.uint8)
+    # What lies wholly on a line, and along it, is a piece of it.
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    width, height = stats[:, 2], stats[:, 3]
+    kept = np.ones(count, bool)
+    for group, long, short in zip(pieces, (width, height), (height, width), strict=True):
+        wide = _drawn(group, mask.shape, thick + 4)
+        share = np.bincount(labels.ravel(), wide.ravel(), count) / np.bincount(labels.ravel())
+        kept &= (share < 0.9) | (short > 2 * thick + 4 + SLOPE * long)
+    return mask * kept[labels].astype(np.uint8)
+
+
+def _upright(lines: np.ndarray) -> np.ndarray:
+    return np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
 
 
 def _darker_strokes(mask: np.ndarray, strength: np.ndarray, lines: np.ndarray) -> np.ndarray:
@@ -393,15 +410,32 @@ def _drawn(lines: np.ndarray, shape: tuple[int, int], thick: int) -> np.ndarray:
 def _printed_lines(mask: np.ndarray) -> np.ndarray:
     """Lines from border to border, `(n, 2, 2)` as x, y, that are printed and not written.
 
-    A straight thin line (found by the Hough transform: Matas et al. 2000) is printed if it runs
-    through the whole picture, or through half of it and beside another.
+    A thin straight line is printed if it runs through the whole picture, or through half of it and
+    beside another. A thicker one, as a close look at ruled paper shows it, must leave the picture
+    at both ends, for strokes may be as thick and as long.
+    """
+    thin, covered, whole = _straight_lines(mask, LINE)
+    apart, parallel = _beside_each_other(thin)
+    beside = (parallel & (apart > 3 * LINE * max(mask.shape)) & (covered > 0.5)).any(1)
+    thin = thin[(covered > 0.85) | ((covered > 0.5) & beside)]
+    thick, covered, whole = _straight_lines(mask, THICK_LINE)
+    return np.concatenate([thin, thick[(covered > 0.85) & whole]])
+
+
+def _straight_lines(mask: np.ndarray, widest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Straight lines in a mask, by the Hough transform (Matas et al. 2000), to the border and back.
+
+    Returns:
+        lines: `(n, 2, 2)` int, the ends of each on the picture's border, as x, y.
+        covered: `(n,)`, the share of each that is in the mask.
+        whole: `(n,)` bool, whether the mask covers both its ends.
     """
     side = max(mask.shape)
-    thick, shortest = max(2, round(LINE * side)), round(LINE_LENGTH * side)
+    thick, shortest = max(2, round(widest * side)), round(LINE_LENGTH * side)
     thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
     found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 2)
     if found is None:
-        return np.zeros((0, 2, 2), int)
+        return np.zeros((0, 2, 2), int), np.zeros(0), np.zeros(0, bool)
     ends = found.reshape(-1, 2, 2).astype(np.float64)  # (n, 2, 2)
     middle, along = ends.mean(1), ends[:, 1] - ends[:, 0]
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -409,14 +443,22 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     points = np.round(middle[:, None] + along[:, None] * reach).astype(int)  # (n, 2 side, 2)
     inside = ((points >= 0) & (points < mask.shape[::-1])).all(2)
     x, y = np.where(inside[..., None], points, 0).transpose(2, 0, 1)
-    covered = (inside & (cv2.dilate(mask, np.ones((3, 3)))[y, x] > 0)).sum(1) / inside.sum(1)
+    inked = inside & (cv2.dilate(mask, np.ones((3, 3)))[y, x] > 0)
+    lines, whole = [], []
+    for place, there, ink in zip(points, inside, inked, strict=True):
+        lines.append(place[there][[0, -1]])
+        near = max(1, round(AT_BORDER * there.sum()))
+        whole.append(ink[there][:near].any() and ink[there][-near:].any())
+    return np.array(lines), inked.sum(1) / inside.sum(1), np.array(whole)
+
+
+def _beside_each_other(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far the middle of each line lies from every other, and which are parallel; `(n, n)`."""
+    middle, along = lines.mean(1), (lines[:, 1] - lines[:, 0]).astype(np.float64)
+    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1)
     apart = middle[:, None] - middle  # (n, n, 2)
     apart = np.abs(apart[..., 0] * along[:, 1, None] - apart[..., 1] * along[:, 0, None])
-    parallel = np.abs(along @ along.T) > np.cos(np.radians(5))
-    beside = (parallel & (apart > 3 * thick) & (covered > 0.5)).any(1)
-    printed = (covered > 0.85) | ((covered > 0.5) & beside)
-    lines = zip(points[printed], inside[printed], strict=True)
-    return np.array([line[there][[0, -1]] for line, there in lines]).reshape(-1, 2, 2)
+    return apart, np.abs(along @ along.T) > np.cos(np.radians(5))
 
 
 def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
@@ -455,11 +497,19 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     able = strokes if strokes.any() else able
     main = int(np.argmax(able * ink / np.maximum(widths, 1)))  # the longest, if lines are straight
     same_pen = drawn | (widths <= SAME_PEN * widths[main])
+    # A hat or a dot may be all of a digit that stays clear of the border.
+    body = (sides == 1) & ~able & same_pen & (widths <= STAIN * sizes)
+    body &= (np.minimum(width, height) > BODY * np.maximum(width, height)) & (
+        sizes > 2 * sizes[main]
+    )
+    body &= _gaps(boxes, boxes[main]) <= NEAR * sizes[main]
+    if body.any():
+        able, main = able | body, int(np.argmax(body * ink))
     # Heights compare: digits that run together are as high as one, but longer.
     digits = np.flatnonzero(able & same_pen & (height >= ALIKE * height[main]))
     near = np.any([_gaps(boxes, boxes[digit]) <= NEAR * sizes[digit] for digit in digits], axis=0)
     part = near & same_pen & (sizes >= 0.1 * height[main]) & (ink >= 0.02 * np.median(ink[digits]))
-    part &= sides <= (max(most, 2) if drawn else most)
+    part &= (sides <= (max(most, 2) if drawn else most)) | able
     part[0] = False
     return part[labels] * mask
 

@@ -367,7 +367,7 @@ def test_a_stroke_with_gaps_is_one_digit():
 
 
 def test_lines_are_erased_and_strokes_across_them_are_whole():
-    plain, lined = paper(8), ruled(paper(8), squares=True)
+    plain, lined = paper(2), ruled(paper(2), squares=True)
     assert close(frame(find_ink(photo(lined))), frame(find_ink(photo(plain))))
 
 
@@ -398,3 +398,25 @@ def test_a_small_shadow_is_no_ink():
     cv2.circle(light, (320, 200), 30, 0.5, -1)
     shadowed = picture * cv2.GaussianBlur(light, (0, 0), 4)
     assert close(frame(find_ink(photo(shadowed))), expected)
+
+
+def test_a_bold_digit_on_dense_squares_is_found():
+    """Lines every 8 pixels cover so much that they look like noise to the noise's estimate."""
+    picture = paper(4)
+    for at in range(3, 400, 8):
+        picture[at : at + 2] = np.minimum(picture[at : at + 2], 0.55)
+        picture[:, at : at + 2] = np.minimum(picture[:, at : at + 2], 0.55)
+    found = find_ink(photo(picture))
+    true = cv2.resize((paper(4) < 0.5).astype(np.float32), found.shape[::-1])
+    assert (found * true).sum() > 0.7 * true.sum()
+
+
+def test_a_ring_that_touches_the_border_keeps_its_dot():
+    """Without the ring, the dot alone would be framed: a fat 1."""
+    picture = paper()
+    cv2.ellipse(picture, (200, 100), (70, 98), 0, 0, 360, 0.2, 9)
+    cv2.line(picture, (195, 85), (207, 115), 0.2, 9)
+    seen = frame(find_ink(photo(picture)))
+    assert seen[14, 8:20].max() > 100  # the dot
+    columns = np.flatnonzero((seen > 100).any(0))
+    assert columns[-1] - columns[0] >= 11  # the ring is about 0.7 times as wide as high
