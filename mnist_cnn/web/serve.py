@@ -107,18 +107,19 @@ def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         **page_options,
     )
-    _lighten(page)
+    _lighten(app.router.routes[-1].app, page)  # what was mounted last
     return app
 
 
-def _lighten(page: gr.Blocks) -> None:
+def _lighten(mounted: gr.routes.App, page: gr.Blocks) -> None:
     """Leave out what Gradio (6.31) does for every call and nothing here needs: 2 ms of 9."""
     # Each call is a session of its own, for which Gradio describes every component of the page
     # anew, for links to a page's state. There are none; without `blocks` there is nothing to do.
-    sessions = page.app.state_holder
-    sessions.blocks = types.SimpleNamespace(default_config=page.default_config, blocks={})
+    mounted.state_holder.blocks = types.SimpleNamespace(
+        default_config=page.default_config, blocks={}
+    )
     # An address is looked for in eighty patterns, twice; those that are called often come first.
-    for router in (page.app.router, _included(page.app.router)):
+    for router in (mounted.router, _included(mounted.router)):
         router.routes.sort(key=_how_often)
         router._mark_routes_changed()
 
