@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import os
 import shutil
@@ -27,6 +28,7 @@ from mnist_cnn.live import Weights
 from mnist_cnn.web import api, settings
 from mnist_cnn.web.guard import Guard, Uploads, refused, upload
 
+M_ARENA_MAX = -8  # of malloc.h
 OFTEN = ("/gradio_api/call/{api_name}", "/gradio_api/queue/")
 
 
@@ -137,6 +139,7 @@ async def _sweep(uploads: Uploads, page: gr.Blocks) -> None:
     while True:
         await asyncio.sleep(settings.SWEEP_SECONDS)
         await asyncio.to_thread(uploads.sweep)
+        await asyncio.to_thread(_give_memory_back)
         _forget_answered(page)
 
 
@@ -146,6 +149,24 @@ def _forget_answered(page: gr.Blocks) -> None:
     for session, events in list(queue.pending_event_ids_session.items()):
         if not events or session not in queue.pending_messages_per_session:
             del queue.pending_event_ids_session[session]
+
+
+def _few_arenas() -> None:
+    """By default each thread that allocates gets a heap of its own, which only ever grows."""
+    if libc := _glibc():
+        libc.mallopt(M_ARENA_MAX, settings.ARENAS)
+
+
+def _give_memory_back() -> None:
+    """What large pictures took and freed stays with the process until it is asked for."""
+    if libc := _glibc():
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """The C library, where it is the one that has these two functions."""
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
 class _Protocol(H11Protocol):
@@ -169,6 +190,7 @@ def run(app: fastapi.FastAPI, host: str, port: int) -> None:
     # Each reader has a thread of its own; more threads only wait for each other.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.READERS))
     cv2.setNumThreads(1)
+    _few_arenas()
     listener = bind(host, port)
     config = uvicorn.Config(
         app,

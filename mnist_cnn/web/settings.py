@@ -64,6 +64,7 @@ KEEP_SECONDS = 300  # an upload, since a request last named it
 SWEEP_SECONDS = 5
 MAX_KEPT = 10_000  # uploads; where there are more, the oldest go first
 MAX_DISK = 512 * MB  # for all uploads; further ones are refused until old ones are gone
+ARENAS = 2  # heaps of the C library: one for the event loop, one for whoever reads pictures
 SESSIONS = 200  # of which Gradio remembers the last inputs: 200 drawings are 12 MB
 
 # --- What the browser is told
