@@ -52,6 +52,7 @@ MAX_QUEUE = 256
 READERS = 2
 # Larger pictures have one thread of their own, so that drawings do not wait behind photos.
 LARGE_PIXELS = 2_000_000
+LARGE_NICENESS = 10  # a tenth of the processor for that thread while the others have work
 MAX_BATCH = 16  # answers that share one run of the network: 16 frames take 4 times as long as one
 MAX_LARGE_UPLOADS = 4  # bodies above LARGE that are received at once
 LARGE = 2 * MB
