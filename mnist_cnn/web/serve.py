@@ -205,6 +205,7 @@ def run(app: fastapi.FastAPI, host: str, port: int) -> None:
     # collector looks through the million objects of torch and Gradio.
     gc.collect()
     gc.freeze()
+    _give_memory_back()
     print(f"Serving on http://{shown}:{port} (Ctrl-C to stop)", flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 
