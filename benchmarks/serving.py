@@ -52,7 +52,13 @@ def main() -> int:
     args = parser.parse_args()
     if args.serve:
         return FLOORS[args.serve](args.port)
-    rows = [*first_answer(), *space_memory(args.space_python), *pen(), *throughput(args.seconds), *age(args.answers)]
+    rows = [
+        *first_answer(),
+        *space_memory(args.space_python),
+        *pen(),
+        *throughput(args.seconds),
+        *age(args.answers),
+    ]
     rows += [*crowd(), *attack(args.seconds), *ending()]
     report = {
         "rows": rows,

@@ -188,7 +188,7 @@ def run(app: fastapi.FastAPI, host: str, port: int) -> None:
         OSError: the port is taken, or the host is not ours; the message says which.
     """
     # Each reader has a thread of its own; more threads only wait for each other.
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.READERS))
+    torch.set_num_threads(max(1, _cores() // settings.READERS))
     cv2.setNumThreads(1)
     _few_arenas()
     listener = bind(host, port)
@@ -208,6 +208,13 @@ def run(app: fastapi.FastAPI, host: str, port: int) -> None:
     _give_memory_back()
     print(f"Serving on http://{shown}:{port} (Ctrl-C to stop)", flush=True)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _cores() -> int:
+    """How many cores this process may use; a container's machine has more."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def bind(host: str, port: int) -> socket.socket:
