@@ -41,12 +41,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="for each number of clients")
     parser.add_argument("--answers", type=int, default=60_000, help="how many make it old")
+    parser.add_argument(
+        "--space-python",
+        metavar="PYTHON",
+        help="one as a Space on a CPU has it (PyTorch's CPU build, the app's requirements alone): "
+        "the memory is measured with it, too",
+    )
     parser.add_argument("--serve", choices=FLOORS, help="serve a constant answer (used by itself)")
     parser.add_argument("--port", type=int)
     args = parser.parse_args()
     if args.serve:
         return FLOORS[args.serve](args.port)
-    rows = [*first_answer(), *pen(), *throughput(args.seconds), *age(args.answers)]
+    rows = [
+        *first_answer(),
+        *space_memory(args.space_python),
+        *pen(),
+        *throughput(args.seconds),
+        *age(args.answers),
+    ]
     rows += [*crowd(), *attack(args.seconds), *ending()]
     report = {
         "rows": rows,
@@ -107,14 +119,16 @@ FLOORS = {"default": serve_default, "ours": serve_ours}
 
 
 @contextlib.contextmanager
-def served(command: list[str], **environment: str) -> Iterator["Server"]:
+def served(
+    command: list[str], python: str = sys.executable, **environment: str
+) -> Iterator["Server"]:
     """A server on the first core, while this process keeps to the others."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     cores = sorted(os.sched_getaffinity(0))
     process = subprocess.Popen(
-        [sys.executable, *command, "--port", str(port)],
+        [python, *command, "--port", str(port)],
         cwd=ROOT,
         env={**os.environ, "MNIST_CNN_MODEL": "", **environment},
         stdout=subprocess.DEVNULL,
@@ -601,6 +615,25 @@ def first_answer() -> list[dict]:
             f"Python with torch alone: {_torch_memory():.0f} MB",
             memory_mb=memory,
         ),
+    ]
+
+
+def space_memory(python: str | None) -> list[dict]:
+    """Memory at rest without CUDA's libraries, which take 280 MB and do nothing on a CPU."""
+    if python is None:
+        return []
+    with served(OURS, python=python) as server:
+        at_rest = server.memory()
+        asyncio.run(load(server.port, 1, one_exchange, 1))
+        memory = server.memory()
+    return [
+        row(
+            "the same with PyTorch's CPU build, as on a Space",
+            f"{memory:.0f} MB",
+            f"{at_rest:.0f} MB before the first answer",
+            memory_mb=memory,
+            at_rest_mb=at_rest,
+        )
     ]
 
 

@@ -58,11 +58,13 @@ def read_frames(model: nn.Module, frames: np.ndarray) -> list[Prediction]:
     """Read `(B, 28, 28)` uint8 frames."""
     device = next(model.parameters()).device
     training = model.training
-    model.eval()
+    if training:  # else there is nothing to do, and saying so to every layer takes 0.2 ms
+        model.eval()
     logits = torch.cat(
         [model(batch.to(device)).float() for batch in torch.from_numpy(frames).split(BATCH)]
     )
-    model.train(training)
+    if training:
+        model.train()
     probs = (logits / model.config.temperature).softmax(1).cpu().numpy()
     refused = (evidence(logits) < model.config.threshold).cpu().numpy()
     return [_answer(*each) for each in zip(probs, frames, refused, strict=True)]

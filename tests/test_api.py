@@ -4,13 +4,16 @@ import asyncio
 import base64
 import io
 import json
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import app_server
 import hostile
@@ -20,7 +23,8 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from mnist_cnn.web import settings
+from mnist_cnn.live import Weights
+from mnist_cnn.web import api, page, serve, settings
 from mnist_cnn.web.api import Readers
 
 KEYS = {"predict": {"digit", "confidence", "probs", "reason"}, "read": {"text", "digits", "reason"}}
@@ -113,6 +117,31 @@ def test_answers_that_share_a_batch_stay_apart(url, files, from_cli):
         keys = list(paths) * 16
         answers = list(pool.map(lambda key: called(url, "predict", paths[key]), keys))
     assert all(same(a, from_cli["predict"][key]) for a, key in zip(answers, keys, strict=True))
+
+
+def test_a_batch_of_the_queue_is_one_run_of_the_network(files):
+    """Gradio passes a tuple; `predict` takes several pictures as a list."""
+    asked = []
+
+    class Model:
+        def predict(self, pictures: list) -> list:
+            asked.append(pictures)
+            return [SimpleNamespace(to_dict=lambda: {"digit": 7}) for _ in pictures]
+
+    paths = (files["four"], files["row"], files["blank"])
+    assert page._batch(Weights(Model()), api.predict_all, paths) == ([{"digit": 7}] * 3,)
+    assert asked == [list(paths)]
+
+
+def test_what_every_call_pays_for_is_left_out(model):
+    """Where Gradio has changed inside, `_lighten` may do nothing any more: these would tell."""
+    weights = Weights(model)
+    app = serve.make_app(page.build(weights), weights, **page.OPTIONS)
+    mounted = app.router.routes[-1].app
+    assert mounted.state_holder["a session"].config_values == {}
+    assert hasattr(mounted.router.routes[0], "original_router")
+    first = [route.path for route in mounted.router.routes[0].original_router.routes[:4]]
+    assert all(path.startswith(serve.OFTEN) for path in first)
 
 
 def test_the_json_is_as_documented(url, files):
@@ -241,7 +270,32 @@ def test_drawings_do_not_wait_behind_large_photos(model):
     assert asyncio.run(main()) == ["reader", "large-reader_0"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux")
+def test_large_pictures_step_back():
+    def niceness(model, picture: bytes) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def main() -> list[int]:
+        readers = Readers()
+        pictures = hostile.png_claiming(280, 280), hostile.png_claiming(3000, 3000)
+        return [await readers.run(niceness, None, picture) for picture in pictures]
+
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert asyncio.run(main()) == [usual, min(19, settings.LARGE_NICENESS)]
+
+
 # --- Hostile files and requests
+
+
+def test_the_rest_of_a_refused_body_is_not_read(url):
+    """The refusal comes, and then the end of the connection: 100 MB would have followed."""
+    host, port = url.removeprefix("http://").split(":")
+    head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"104,857,600 bytes are too many" in answer
 
 
 def test_thousands_of_hostile_files_are_answered_or_refused(url, app, files, from_cli):
@@ -272,8 +326,6 @@ def test_thousands_of_hostile_files_are_answered_or_refused(url, app, files, fro
 @pytest.fixture(scope="module")
 def canary():
     """A port that counts who calls."""
-    import socket
-
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.2)
     calls, stop = [], threading.Event()

@@ -405,6 +405,21 @@ def test_no_tab_is_wider_than_the_screen(browser, url, width, row):
     page.context.close()
 
 
+def test_a_phone_shows_why_a_picture_of_many_has_no_answer(browser, url, frames):
+    page = opened(browser, url, viewport={"width": 360, "height": 800}, locale="en-US")
+    tab(page, "Many")
+    found = digits_zip(frames, {"notes.txt": b"no picture"})
+    page.locator("input[type=file]").last.set_input_files(found)
+    page.locator(".many table").wait_for(timeout=30_000)
+    note = page.get_by_text("This is not a picture").bounding_box()
+    name = page.get_by_text("notes.txt").bounding_box()
+    assert note["x"] + note["width"] <= 360
+    assert note["y"] >= name["y"] + name["height"]
+    table = page.locator(".many .wide")
+    assert table.evaluate("part => part.scrollWidth <= part.clientWidth")
+    page.context.close()
+
+
 def test_touch_drawing_on_a_phone(browser, url):
     """A finger draws and does not scroll; nothing lies over the canvas or beside the page."""
     phone = browser.new_context(

@@ -8,6 +8,8 @@ import asyncio
 import base64
 import binascii
 import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -102,7 +104,7 @@ class Readers:
 
     def __init__(self) -> None:
         self.threads = ThreadPoolExecutor(settings.READERS, "reader")
-        self.large = ThreadPoolExecutor(1, "large-reader")
+        self.large = ThreadPoolExecutor(1, "large-reader", initializer=_step_back)
         self.waiting = 0
 
     async def run(self, function: Callable, model: MnistCNN, picture: bytes) -> Answer:
@@ -124,6 +126,12 @@ class Readers:
         """Refuse who would wait behind too many."""
         if self.waiting >= settings.MAX_QUEUE:
             raise HTTPException(503, "Too many pictures are waiting. Try again in a few seconds.")
+
+
+def _step_back() -> None:
+    """Let the other threads go first, where threads have a priority of their own (Linux)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), settings.LARGE_NICENESS)
 
 
 def _is_large(picture: bytes) -> bool:

@@ -112,7 +112,11 @@ class Guard:
 
 def refused(_: Any, refusal: HTTPException) -> Response:
     """What is not done, with its reason. Shaped as an exception handler of Starlette."""
-    headers = {"Retry-After": "2"} if refusal.status_code == 503 else None
+    headers = {
+        503: {"Retry-After": "2"},
+        # The body is on its way all the same; who reads it on only works for the sender.
+        413: {"Connection": "close"},
+    }.get(refusal.status_code)
     return JSONResponse({"error": refusal.detail}, refusal.status_code, headers)
 
 

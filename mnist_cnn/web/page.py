@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -303,9 +303,9 @@ def add_endpoints(weights: Weights) -> None:
 
 
 def _batch(
-    weights: Weights, function: Callable[[MnistCNN, list[str]], list], image: list[str | None]
+    weights: Weights, function: Callable[[MnistCNN, list], list], image: Sequence[str | None]
 ) -> tuple[list]:
-    return (function(weights.model, image),)
+    return (function(weights.model, list(image)),)  # Gradio passes a tuple
 
 
 def at_most(count: int) -> dict[str, Any]:

@@ -52,6 +52,7 @@ MAX_QUEUE = 256
 READERS = 2
 # Larger pictures have one thread of their own, so that drawings do not wait behind photos.
 LARGE_PIXELS = 2_000_000
+LARGE_NICENESS = 10  # a tenth of the processor for that thread while the others have work
 MAX_BATCH = 16  # answers that share one run of the network: 16 frames take 4 times as long as one
 MAX_LARGE_UPLOADS = 4  # bodies above LARGE that are received at once
 LARGE = 2 * MB
@@ -64,6 +65,7 @@ KEEP_SECONDS = 300  # an upload, since a request last named it
 SWEEP_SECONDS = 5
 MAX_KEPT = 10_000  # uploads; where there are more, the oldest go first
 MAX_DISK = 512 * MB  # for all uploads; further ones are refused until old ones are gone
+ARENAS = 2  # heaps of the C library: one for the event loop, one for whoever reads pictures
 SESSIONS = 200  # of which Gradio remembers the last inputs: 200 drawings are 12 MB
 
 # --- What the browser is told
