@@ -248,7 +248,7 @@ def _files(folder: Path, repo_id: str, there: _There) -> tuple[dict[str, bytes],
     if "report.json" in files:
         report = hub.read_report(folder / "report.json", f"folder {folder.name}")
     ours = files[CARD].decode() if CARD in files else card.render(report)
-    ours = card.fill(ours, {"use": card.blocks({}, repo_id)["use"]})
+    ours = card.fill(ours, {"use": card.how_to_use(repo_id, report)})
     if there.card:
         try:
             ours = card.merge(there.card, ours)

@@ -353,6 +353,7 @@ def test_no_address_of_the_storage_is_shown(hub, run, capsys):
 
 
 def test_a_login_page_instead_of_the_hub(hub, run, capsys):
+    push(run, REPO)
     hub.faults.append(Fault("GET", "/api/models", corrupt=True, truncate=True))
     assert push(run, REPO) == 1
     assert "what answers is not the Hub, but perhaps a page" in capsys.readouterr().err
