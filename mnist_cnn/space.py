@@ -1,6 +1,7 @@
 """A Hugging Face Space that runs this app on the weights of a Hub repo: `write` it or `push` it."""
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from mnist_cnn import hub
+from mnist_cnn.card import HUB_DATASETS
 from mnist_cnn.model import load_model
 from mnist_cnn.publish import CARD, Push, compare, operations
 
@@ -67,7 +69,7 @@ def files(model: str, *, zero_gpu: bool = False) -> dict[str, bytes]:
     if Path(model).is_dir():
         raise ValueError(f"a Space takes its weights from the Hub: push {model} and pass its repo")
     repo_id, revision = hub.split_repo_id(model)
-    load_model(model)
+    report = load_model(model).report
     with hub.explained(repo_id, revision):
         info = HfApi().model_info(repo_id, revision=revision)
     pinned = f"{repo_id}@{info.sha}"
@@ -82,7 +84,7 @@ def files(model: str, *, zero_gpu: bool = False) -> dict[str, bytes]:
             model=pinned, zero_gpu=START_ZERO_GPU if zero_gpu else ""
         ).encode(),
         "requirements.txt": _requirements(requirements.read_text(), zero_gpu).encode(),
-        CARD: _card(repo_id, info.sha, bool(info.private), zero_gpu).encode(),
+        CARD: _card(repo_id, info.sha, bool(info.private), zero_gpu, report).encode(),
     }
 
 
@@ -164,7 +166,10 @@ def _requirements(text: str, zero_gpu: bool) -> str:
     return "\n".join([*([] if zero_gpu else [CPU_WHEELS]), *lines]) + "\n"
 
 
-def _card(repo_id: str, commit: str, private: bool, zero_gpu: bool) -> str:
+def _card(
+    repo_id: str, commit: str, private: bool, zero_gpu: bool, report: Mapping[str, Any]
+) -> str:
+    trained_on = HUB_DATASETS.get(report.get("recipe", {}).get("dataset"))
     data: dict[str, Any] = {
         "title": "Handwritten digits",
         "emoji": "✍️",
@@ -178,7 +183,7 @@ def _card(repo_id: str, commit: str, private: bool, zero_gpu: bool) -> str:
         "short_description": "Draw a digit and see it read by a small network",
         "license": "mit",
         "models": [repo_id],
-        "datasets": ["ylecun/mnist"],
+        **({"datasets": [trained_on]} if trained_on else {}),
     }
     text = f"The weights are those of {repo_id} at commit {commit}.\n"
     if private:  # the platform preloads without a token
@@ -190,7 +195,10 @@ def _card(repo_id: str, commit: str, private: bool, zero_gpu: bool) -> str:
     return f"---\n{header}---\n\n# Handwritten digits\n\n{text}"
 
 
-_RUNS = ("sdk", "sdk_version", "python_version", "app_file", "models", "preload_from_hub")
+_RUNS = (
+    *("sdk", "sdk_version", "python_version", "app_file", "models", "datasets"),
+    "preload_from_hub",
+)
 
 
 def _merged(theirs: str, ours: str) -> bytes:
