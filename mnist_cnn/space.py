@@ -121,12 +121,14 @@ def push(
     ours = files(model, zero_gpu=zero_gpu)
     api = HfApi(token=token)
     with hub.explained(space_id, kind="space"):
-        parent, tree = _look(api, space_id)
+        parent, tree, is_private = _look(api, space_id)
         if CARD in tree:
             theirs = api.hf_hub_download(space_id, CARD, repo_type="space", revision=parent)
             ours[CARD] = _merged(Path(theirs).read_text(encoding="utf-8"), ours[CARD].decode())
     if tree.keys() - {".gitattributes", CARD} and f"{PACKAGE}/__init__.py" not in tree:
         raise ValueError(f"{space_id} holds another app: pass the name of a new Space")
+    if private and parent and not is_private:
+        raise ValueError(f"{space_id} exists and is public: change that on its settings page")
     unwanted = {path for path in tree if path.startswith(f"{PACKAGE}/") and path not in ours}
     changes = compare(ours, tree, unwanted)
     title = f"Run {model}"
@@ -148,14 +150,15 @@ def push(
     return Push(title, changes, commit.commit_url)
 
 
-def _look(api: HfApi, space_id: str) -> tuple[str | None, dict[str, RepoFile]]:
-    """The Space's commit and files; None if there is no Space yet."""
+def _look(api: HfApi, space_id: str) -> tuple[str | None, dict[str, RepoFile], bool]:
+    """The Space's commit, files and whether it is private; None if there is no Space yet."""
     try:
-        commit = api.space_info(space_id).sha
+        info = api.space_info(space_id)
     except RepositoryNotFoundError:
-        return None, {}
-    listed = api.list_repo_tree(space_id, repo_type="space", revision=commit, recursive=True)
-    return commit, {file.path: file for file in listed if isinstance(file, RepoFile)}
+        return None, {}, False
+    listed = api.list_repo_tree(space_id, repo_type="space", revision=info.sha, recursive=True)
+    files = {file.path: file for file in listed if isinstance(file, RepoFile)}
+    return info.sha, files, bool(info.private)
 
 
 def _requirements(text: str, zero_gpu: bool) -> str:

@@ -148,6 +148,15 @@ def test_a_private_model_is_not_preloaded(hub, commit):
     assert "secret `HF_TOKEN`" in card
 
 
+def test_a_public_space_is_not_taken_for_a_private_one(hub, commit, capsys):
+    space()
+    HfApi().delete_file("start.py", SPACE, repo_type="space")
+    before = hub.repo(SPACE, "spaces").resolve()
+    assert space("--private") == 1
+    assert f"{SPACE} exists and is public" in capsys.readouterr().err
+    assert hub.repo(SPACE, "spaces").resolve() == before
+
+
 def test_mistakes(hub, commit, capsys, tmp_path):
     api = HfApi()
     api.create_repo("user/empty")
