@@ -22,6 +22,8 @@ def main(argv: list[str] | None = None) -> int:
     # One line names the weights and their commit; the libraries' own lines stay out.
     logging.basicConfig(format="app.py: %(message)s")
     logging.getLogger("mnist_cnn").setLevel(logging.INFO)
+    # Its warnings hold addresses of files, which are as good as a token for some minutes.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         weights = Weights.of(args.model, say=phrase)
         names = weights.model.config.class_names

@@ -76,15 +76,23 @@ def merge(theirs: str, ours: str) -> str:
         return str(new)
     named = {name: content for _, name, content, _ in _BLOCK.findall(ours)}
     edited = ModelCard(fill(theirs, named))
+    # What a push wrote about the weights before goes, also where the new ones say nothing.
+    written = HUB_DATASETS.values()
     measured = new.data.eval_results or []
     kept = [
         old
         for old in edited.data.eval_results or []
-        if not any(old.unique_identifier == mine.unique_identifier for mine in measured)
+        if (old.dataset_type, old.metric_type) not in {(name, "accuracy") for name in written}
     ]
     edited.data.eval_results = [*kept, *measured] or None
     edited.data.model_name = edited.data.model_name or new.data.model_name
-    for key in ("co2_eq_emissions", "datasets", "base_model"):
+    datasets = edited.data.datasets or []
+    datasets = [datasets] if isinstance(datasets, str) else datasets
+    theirs = [name for name in datasets if name not in written]
+    edited.data.datasets = [*(new.data.datasets or []), *theirs] or None
+    untrue = set(ModelCard.load(TEMPLATE).data.tags) - set(new.data.tags or [])
+    edited.data.tags = [tag for tag in edited.data.tags or [] if tag not in untrue] or None
+    for key in ("co2_eq_emissions", "base_model"):
         if (value := new.data.get(key)) is not None:
             edited.data[key] = value
     return str(edited)
@@ -105,7 +113,7 @@ def blocks(
     report: Mapping[str, Any], repo_id: str = "USER/NAME", pictures: str = ""
 ) -> dict[str, str]:
     """The generated blocks that a report gives."""
-    use = {"use": _use(repo_id)}
+    use = {"use": how_to_use(repo_id, report)}
     if not report:
         return use | dict.fromkeys(_GENERATED, UNKNOWN)
     generated = {name: block(report) for name, block in _GENERATED.items()}
@@ -123,20 +131,28 @@ def table(*rows: tuple[str, ...]) -> str:
 # Blocks -------------------------------------------------------------------------------------------
 
 
-def _use(repo_id: str) -> str:
+def how_to_use(repo_id: str, report: Mapping[str, Any]) -> str:
+    answer = (
+        'answer = model.predict("seven.png")\nprint(answer.digit, answer.confidence)'
+        if _reads_digits(report)
+        else 'answer = model.predict("picture.png")\nif answer.digit is not None:\n'
+        "    print(model.config.class_names[answer.digit], answer.confidence)"
+    )
     return (
         "```python\nfrom mnist_cnn import load_model\n\n"
-        f'model = load_model("{repo_id}")  # pin a version with "{repo_id}@COMMIT"\n'
-        'answer = model.predict("seven.png")\nprint(answer.digit, answer.confidence)\n```'
+        f'model = load_model("{repo_id}")  # pin a version with "{repo_id}@COMMIT"\n{answer}\n```'
     )
 
 
+def _reads_digits(report: Mapping[str, Any]) -> bool:
+    return tuple(report.get("config", {}).get("class_names", data.DIGITS)) == data.DIGITS
+
+
 def _summary(report: Mapping[str, Any]) -> str:
-    names = report["config"]["class_names"]
     task = (
         "reads a handwritten digit from a 28×28 picture"
-        if tuple(names) == data.DIGITS
-        else f"tells {len(names)} classes of 28×28 pictures apart"
+        if _reads_digits(report)
+        else f"tells {len(report['config']['class_names'])} classes of 28×28 pictures apart"
     )
     return (
         f"A small convolutional network that {task}, together with the preprocessing that brings a "
@@ -148,6 +164,7 @@ def _results(report: Mapping[str, Any]) -> str:
     test, machine = report["test"], report["machine"]
     seconds, rows = report["seconds"]["total"], [("measure", "value")]
     duration = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+    threads = _count(machine["threads"], "thread")
     if test:
         low, high = test["interval"]
         title, doubtful = data.title(report["recipe"]["dataset"]), len(DOUBTFUL_MNIST_LABELS)
@@ -165,10 +182,14 @@ def _results(report: Mapping[str, Any]) -> str:
         ("multiply-adds an image", f"{report['multiply_adds']:,}"),
         (
             "training",
-            f"{duration} on {machine['threads']} threads of {machine['processor']} "
+            f"{duration} on {threads} of {machine['processor']} "
             f"({machine['device']}, {report['precision']})",
         ),
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _bold(test: Mapping[str, Any]) -> str:
@@ -239,7 +260,7 @@ def _procedure(report: Mapping[str, Any]) -> str:
     )
     parts = [
         f"{_OPTIMIZERS.get(recipe['optimizer'], recipe['optimizer'])} with {rate}",
-        f"{recipe['epochs']} epochs in batches of {recipe['batch_size']}",
+        f"{_count(recipe['epochs'], 'epoch')} in batches of {recipe['batch_size']}",
         *(["weight decay"] if recipe["weight_decay"] else []),
         *(["squared error of the probabilities"] if recipe.get("loss") == "squared" else []),
         *(["label smoothing"] if recipe["label_smoothing"] else []),
@@ -295,10 +316,19 @@ def _architecture(report: Mapping[str, Any]) -> str:
     layers += [f"{width} fully connected" for width in config["hidden"]]
     names = ", ".join(config["class_names"])
     normed = "; batch norm after the convolutions and on the logits" if config["batch_norm"] else ""
+    is_pyramid = set(config["kernel_sizes"]) == {3} and not config["same_padding"]
+    follows = _FOLLOWED if is_pyramid and not config["hidden"] else ""
     return (
         f"{'; '.join(layers)}; {len(config['class_names'])} logits, one for each of {names}. "
         f"ReLU between the layers{normed}; {'zero' if config['same_padding'] else 'no'} padding."
+        f"{follows}"
     )
+
+
+_FOLLOWED = (
+    " After the valid-convolution pyramids of S. An et al., *An Ensemble of Simple Convolutional "
+    "Neural Network Models for MNIST Digit Recognition*, 2020 (arXiv 2008.10400)."
+)
 
 
 def _per_class(report: Mapping[str, Any]) -> str:
@@ -330,7 +360,9 @@ def _limits(report: Mapping[str, Any]) -> str:
     if recipe["dataset"] == "synthetic":
         bullets.append("It never saw real handwriting, and reads it clearly worse than its report.")
     if not any(report["augmentation"].get(key) for key in _AUGMENTATIONS):
-        bullets.append("Trained without augmentation: tilted and distorted digits are read worse.")
+        bullets.append("Trained without augmentation: what is tilted or distorted is read worse.")
+    if _reads_digits(report):
+        bullets.append("Rows of digits that touch each other are often read wrong.")
     return "\n".join(f"- {bullet}" for bullet in bullets)
 
 
@@ -346,15 +378,16 @@ def _mistakes(report: Mapping[str, Any], pictures: str) -> str:
 
 
 def _environment(report: Mapping[str, Any]) -> str:
-    hours, energy, grams = report["seconds"]["total"] / 3600, _kwh(report), _grams(report)
+    seconds, energy, grams = report["seconds"]["total"], _kwh(report), _grams(report)
+    duration = f"{seconds / 3600:.2f} h" if seconds >= 360 else f"{seconds:.0f} s"
     machine = report["machine"]
     watts = (
-        f"{WATTS_PER_THREAD} W for each of {machine['threads']} threads"
+        f"{WATTS_PER_THREAD} W a thread ({_count(machine['threads'], 'thread')})"
         if machine["device"] == "cpu"
         else f"{WATTS_PER_GPU} W for the GPU"
     )
     return (
-        f"{hours:.2f} h on {machine['processor']} ({machine['device']}): about {energy * 1000:.3g} "
+        f"{duration} on {machine['processor']} ({machine['device']}): about {energy * 1000:.3g} "
         f"Wh or {grams:.3g} g of CO₂. The time is measured; assumed are {watts} and "
         f"{GRAMS_CO2_PER_KWH} g of CO₂ a kWh (the world's mean of 2023, Ember 2024)."
     )
@@ -400,13 +433,15 @@ def _with_metadata(card: str, report: Mapping[str, Any]) -> str:
     parsed = ModelCard(card)
     facts, recipe = parsed.data, report.get("recipe", {})
     dataset = HUB_DATASETS.get(recipe.get("dataset"))
-    reads_digits = tuple(report.get("config", {}).get("class_names", data.DIGITS)) == data.DIGITS
-    untrue = {"mnist": recipe.get("dataset") != "mnist", "handwritten-digits": not reads_digits}
+    untrue = {
+        "mnist": recipe.get("dataset") != "mnist",
+        "handwritten-digits": not _reads_digits(report),
+    }
     facts.tags = [tag for tag in facts.tags if not untrue.get(tag)]
     facts.datasets = [dataset] if dataset else None
     facts.base_model = _base_model(recipe.get("init_from", ""))
-    facts.model_name = f"mnist_cnn {report['name']}" if report else None
     facts.eval_results = _eval_results(report) if dataset and report["test"] else None
+    facts.model_name = f"mnist_cnn {report['name']}" if facts.eval_results else None
     facts.metrics = ["accuracy"] if facts.eval_results else None
     facts["co2_eq_emissions"] = (
         {

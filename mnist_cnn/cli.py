@@ -110,7 +110,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         return _evaluate_pictures(args, model)
     if args.read or args.wrong_dir:
         raise ValueError("--read and --wrong-dir go with --images")
-    name = args.dataset or model.report.get("recipe", {}).get("dataset", "mnist")
+    name = args.dataset or _trained_on(model)
     if (classes := data.class_names(name)) != model.config.class_names:
         raise ValueError(
             f"the weights know the classes {', '.join(model.config.class_names)}; {name} has "
@@ -129,6 +129,17 @@ def _evaluate(args: argparse.Namespace) -> int:
     print("per class " + "  ".join(f"{k}: {v:.2%}" for k, v in result.per_class.items()))
     print(f"seconds   {result.seconds:.1f}")
     return 0
+
+
+def _trained_on(model: MnistCNN) -> str:
+    """The data set that the report names; a stranger's must not choose folders to be read."""
+    name = model.report.get("recipe", {}).get("dataset", "mnist")
+    if name not in data.DATASETS:
+        raise ValueError(
+            f"these weights were trained on {name!r:.80}, which only you can find: pass --dataset "
+            f"folder:DIR, or one of {', '.join(data.DATASETS)}"
+        )
+    return name
 
 
 def _evaluate_pictures(args: argparse.Namespace, model: MnistCNN) -> int:

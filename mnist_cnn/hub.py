@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from huggingface_hub import HfApi, constants, get_token, snapshot_download
+from huggingface_hub import HfApi, constants, get_session, get_token, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -27,6 +27,9 @@ from huggingface_hub.errors import (
 )
 
 PATIENCE = 4.5  # seconds for the Hub's first word; the client alone would wait 23 and longer
+SILENCE = (
+    30.0  # seconds without a byte until a connection counts as broken; the client has no limit
+)
 
 # What a folder of weights holds, and how many bytes each file may have at most: whoever made it may
 # mean harm. The largest network that a config may ask for has 200 MB of weights.
@@ -69,18 +72,18 @@ def fetch(
     revision = revision or named_revision
     wanted = {"revision": revision, "token": token, "cache_dir": cache_dir}
     offline = local_files_only or constants.HF_HUB_OFFLINE
-    folder = None
+    folder = failure = None
     with explained(repo_id, revision):
         if (offline or _COMMIT.fullmatch(revision or "")) and not force_download:
             folder = _copy(repo_id, **wanted)
-        if folder is None and not offline and _answers(repo_id, revision, token):
-            folder = _download(repo_id, **wanted, force_download=force_download)
-        elif folder is None and not offline:
-            folder = _copy(repo_id, **wanted)
-            if folder:
+        if folder is None and not offline:
+            failure = _failure(repo_id, revision, token)
+            if failure is None:
+                folder = _download(repo_id, **wanted, force_download=force_download)
+            elif folder := _copy(repo_id, **wanted):
                 logger.warning("no answer from the Hub: using the downloaded copy of %s", repo_id)
     if folder is None:
-        raise _no_answer(repo_id)
+        raise _no_answer(repo_id, failure)
     _refuse_damaged(folder, repo_id)
     # The snapshot's folder is named after the commit.
     where = f"Hub repo {repo_id} at commit {folder.name}"
@@ -126,8 +129,8 @@ def _copy(repo_id: str, **wanted: Any) -> Path | None:
     return folder if whole else None
 
 
-def _answers(repo_id: str, revision: str | None, token: str | bool | None) -> bool:
-    """Whether the Hub can be reached; refuses repos that hold no weights of ours.
+def _failure(repo_id: str, revision: str | None, token: str | bool | None) -> Exception | None:
+    """Why the Hub cannot be reached; None if it can. Refuses repos that hold no weights of ours.
 
     Raises whatever the Hub refuses with: a wrong token is not the same as no network.
     """
@@ -142,14 +145,14 @@ def _answers(repo_id: str, revision: str | None, token: str | bool | None) -> bo
     except HfHubHTTPError as error:
         if error.response.status_code in range(400, 429):
             raise
-        return False
-    except (httpx2.HTTPError, OSError, json.JSONDecodeError):  # or a page that asks for a login
-        return False
+        return error
+    except (httpx2.HTTPError, OSError, json.JSONDecodeError) as error:  # or a login page
+        return error
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
     _check_names(sizes, f"Hub repo {repo_id} at commit {info.sha}")
     for name in sizes.keys() & WEIGHTS:
         _check_size(name, sizes[name], f"Hub repo {repo_id}")
-    return True
+    return None
 
 
 def _within(seconds: float, call: Callable[[], Any]) -> Any:
@@ -258,15 +261,32 @@ def read_report(file: Path, where: str) -> dict[str, Any]:
     """
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
-        before = (report.get("before") or {}).get("test")
-        for part in filter(None, (report.get("test"), report.get("validation"), before)):
-            if not 0 <= part["accuracy"] <= 1 or not 0 <= int(part["errors"]) <= int(part["n"]):
-                raise ValueError("its accuracies make no sense")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        _check_report(report)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"cannot use {file.name} of {where}: {type(error).__name__}: {error}"
         ) from error
     return report
+
+
+def _check_report(report: dict[str, Any]) -> None:
+    """Whether what is computed with are numbers, and what is looked up is text."""
+    if not isinstance(report.get("recipe", {}).get("dataset", ""), str):
+        raise TypeError("its data set is no name")
+    before = (report.get("before") or {}).get("test")
+    shares = [
+        epoch["val_accuracy"] for epoch in report.get("history", ()) if "val_accuracy" in epoch
+    ]
+    for part in filter(None, (report.get("test"), report.get("validation"), before)):
+        if not (
+            type(part["n"]) is type(part["errors"]) is int and 0 <= part["errors"] <= part["n"]
+        ):
+            raise ValueError("its errors make no sense")
+        shares += [part["accuracy"], part.get("ece", 0), *part.get("per_class", {}).values()]
+        low, high = part.get("interval", (0, 1))
+        shares += [low, high]
+    if not all(0 <= share <= 1 for share in shares):
+        raise ValueError("its accuracies make no sense")
 
 
 # What went wrong ----------------------------------------------------------------------------------
@@ -274,13 +294,26 @@ def read_report(file: Path, where: str) -> dict[str, Any]:
 
 @contextmanager
 def explained(repo_id: str, revision: str | None = None, kind: str = "model") -> Iterator[None]:
-    """Turns the client's exceptions into ours, which say what to do."""
+    """Turns the client's exceptions into ours, which say what to do; ends endless waits."""
+    hooks = get_session().event_hooks["request"]
+    if _end_silence not in hooks:
+        hooks.append(_end_silence)  # and it stays: corrections are sent later, in the background
     try:
         yield
     except RuntimeError as error:  # how the client reports an upload that failed
         raise _explained(error.__cause__ or error, repo_id, revision, kind) from error
     except (httpx2.HTTPError, OSError) as error:
         raise _explained(error, repo_id, revision, kind) from error
+    except json.JSONDecodeError as error:
+        raise ConnectionError(
+            "what answers is not the Hub, but perhaps a page that asks for a login: check the "
+            "network and repeat the command"
+        ) from error
+
+
+def _end_silence(request: httpx2.Request) -> None:
+    limits = request.extensions["timeout"]
+    request.extensions["timeout"] = {part: limits[part] or SILENCE for part in limits}
 
 
 def _explained(error: Exception, repo_id: str, revision: str | None, kind: str) -> Exception:
@@ -292,7 +325,7 @@ def _explained(error: Exception, repo_id: str, revision: str | None, kind: str) 
     if isinstance(error, LocalEntryNotFoundError):
         return _no_answer(repo_id)
     if isinstance(error, EntryNotFoundError):
-        return ValueError(f"{repo_id} lacks a file that its commit names: {error}")
+        return ValueError(f"{repo_id} lacks a file that its commit names (status {status})")
     if status == 401 and get_token() and not isinstance(error, RepositoryNotFoundError):
         return ValueError(
             "the Hub does not accept the token: it is wrong or expired. Run `hf auth login`."
@@ -310,17 +343,15 @@ def _explained(error: Exception, repo_id: str, revision: str | None, kind: str) 
         )
     if status in (409, 412):
         return ConnectionError(
-            f"{repo_id} was changed by somebody else in the meantime, so nothing was pushed. "
-            "Repeat the command: it compares with what is there now."
+            f"{repo_id} was changed by somebody else in the meantime, and stays as it is now. "
+            "Repeat the command: it compares with what is there."
         )
-    if status == 429:
-        wait = error.response.headers.get("Retry-After")
-        after = f"{wait} seconds" if wait else "some minutes"
-        return ConnectionError(f"the Hub asks for fewer requests: try again after {after}")
-    if status is not None and status < 500:
-        return ValueError(f"the Hub refuses {repo_id}: {error}")
+    if status is not None and status < 500 and status != 429:
+        # Not the error's own text, which may hold an address that is as good as a token.
+        said = error.server_message or "it gives no reason"
+        return ValueError(f"the Hub refuses {repo_id} (status {status}): {said}")
     if status is not None:
-        return ConnectionError(f"the Hub is out of order (status {status}): try again later")
+        return ConnectionError(_out_of_order(error))
     if isinstance(error, httpx2.HTTPError | ConnectionError | TimeoutError | RuntimeError):
         return ConnectionError(
             f"the connection to the Hub broke ({type(error).__name__}): check the network and "
@@ -348,7 +379,21 @@ def _not_found(repo_id: str, kind: str) -> str:
     )
 
 
-def _no_answer(repo_id: str) -> ConnectionError:
+def _out_of_order(error: HfHubHTTPError) -> str:
+    status = error.response.status_code
+    if status != 429:
+        return f"the Hub is out of order (status {status}): try again later"
+    wait = error.response.headers.get("Retry-After")
+    after = f"{wait} seconds" if wait else "some minutes"
+    return f"the Hub asks for fewer requests: try again after {after}"
+
+
+def _no_answer(repo_id: str, failure: Exception | None = None) -> ConnectionError:
+    if isinstance(failure, HfHubHTTPError):
+        return ConnectionError(
+            f"{repo_id} could not be reached, nor is there a downloaded copy: "
+            f"{_out_of_order(failure)}"
+        )
     return ConnectionError(
         f"no folder {repo_id!r} here, and the Hub could not be reached to look for a repo of "
         "that name, nor is there a downloaded copy. Check the network, or pass a folder."

@@ -70,7 +70,7 @@ class Weights:
                 self.model, self.notice = load_model(source), ""
             except OSError as error:  # no network, no answer, no disk: that may pass
                 self.notice = say("unreachable", source)
-                logger.warning("%s Next try in %.0f s.", error, delay)
+                logger.warning("%s (next try in %.0f s)", error, delay)
             except ValueError as error:  # that will not
                 self.notice = say("unusable", source)
                 logger.error("%s", error)

@@ -26,6 +26,7 @@ CONFIG_VERSION = 1
 MAX_PARAMETERS = 50_000_000
 MAX_MAP = 500_000  # values in one feature map of one frame: 2 MB, or 2 GB in a batch of 1,000
 MAX_HEADER = 100_000  # bytes; ours have about 60 for each tensor
+MAX_NAME = 100  # characters of a class name
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,11 @@ class Config:
         names = len(self.class_names)
         if not 2 <= names <= 1000 or len(set(self.class_names)) != names:
             raise ValueError(f"class_names needs 2 to 1000 different names, got {names}")
+        for name in self.class_names:
+            if not (0 < len(name) <= MAX_NAME and name.isprintable()):
+                raise ValueError(
+                    f"class_names must have 1 to {MAX_NAME} printable characters, got {name!r:.80}"
+                )
         if self.sizes()[-1] < 1:
             raise ValueError(
                 f"the frame shrinks to nothing: sizes {self.sizes()} after each convolution. "

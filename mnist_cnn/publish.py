@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,6 +25,7 @@ PUBLISHED = (
     *hub.WEIGHTS, "augmentation.json", CARD, "report.html", "augmented.png", "confusion.png",
     "curves.png", "filters.png", "mistakes.png", "per_class.png", "predictions.png",
 )  # fmt: skip
+_NO_REF = re.compile(r"[\s~^:?*\[\\]|\.\.|@{|//|^[-/.]|[/.]$|\.lock$")
 _FOREIGN_WEIGHTS = (".bin", ".safetensors", ".pt", ".pth", ".onnx", ".gguf", ".h5", ".keras")
 
 
@@ -100,15 +102,17 @@ def push(
     title, text = _message(report, before)
     if dry_run:
         return Push(title, changes, None)
+    commit, url = there.commit, None
     with hub.explained(repo_id, revision):
-        commit, url = there.commit, None
         if not is_same:
             message = {"commit_message": title, "commit_description": text}
             wanted = operations(files, changes)
             done = _commit(api, repo_id, there, private, wanted, create_pr=create_pr, **message)
             commit, url = done.oid, done.pr_url or done.commit_url
-        if tag and there.tags.get(tag) != commit:
-            api.create_tag(repo_id, tag=tag, revision=commit)
+        elif there.makes_branch:
+            api.create_branch(repo_id, branch=there.branch, revision=commit)
+    if tag and there.tags.get(tag) != commit:
+        _tag(api, repo_id, tag, commit)
     return Push(title, changes, url)
 
 
@@ -120,6 +124,9 @@ def _check_arguments(
             f"a revision cannot be part of the repo to push to: pass {repo_id.partition('@')[0]} "
             "and --revision BRANCH"
         )
+    for name in filter(None, (revision, tag)):
+        if _NO_REF.search(name):
+            raise ValueError(f"git has no branches or tags of a name like {name!r}: pass another")
     if create_pr and (tag or revision):
         raise ValueError("a pull request goes to main and has no tag: leave out --revision, --tag")
     missing = [name for name in hub.NEEDED if not (folder / name).is_file()]
@@ -241,7 +248,7 @@ def _files(folder: Path, repo_id: str, there: _There) -> tuple[dict[str, bytes],
     if "report.json" in files:
         report = hub.read_report(folder / "report.json", f"folder {folder.name}")
     ours = files[CARD].decode() if CARD in files else card.render(report)
-    ours = card.fill(ours, {"use": card.blocks({}, repo_id)["use"]})
+    ours = card.fill(ours, {"use": card.how_to_use(repo_id, report)})
     if there.card:
         try:
             ours = card.merge(there.card, ours)
@@ -358,7 +365,7 @@ def _commit(
 ) -> CommitInfo:
     parent = there.commit
     if not there.exists:
-        api.create_repo(repo_id, private=private, exist_ok=True)
+        api.create_repo(repo_id, private=private)  # 409 if somebody else was faster
         parent = api.model_info(repo_id).sha
     if there.makes_branch:
         api.create_branch(repo_id, branch=there.branch, revision=parent)
@@ -371,6 +378,15 @@ def _commit(
         if there.makes_branch:
             _take_back(api, repo_id, there.branch, parent)
         raise
+
+
+def _tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
+    try:
+        with hub.explained(repo_id):
+            api.create_tag(repo_id, tag=tag, revision=commit)
+    except (ValueError, OSError) as error:
+        message = f"the weights are in {repo_id} at commit {commit[:8]}, but have no tag {tag!r}"
+        raise type(error)(f"{message}: {error}") from error
 
 
 def _take_back(api: HfApi, repo_id: str, branch: str, parent: str) -> None:

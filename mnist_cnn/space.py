@@ -1,6 +1,7 @@
 """A Hugging Face Space that runs this app on the weights of a Hub repo: `write` it or `push` it."""
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from mnist_cnn import hub
+from mnist_cnn.card import HUB_DATASETS
 from mnist_cnn.model import load_model
 from mnist_cnn.publish import CARD, Push, compare, operations
 
@@ -67,7 +69,7 @@ def files(model: str, *, zero_gpu: bool = False) -> dict[str, bytes]:
     if Path(model).is_dir():
         raise ValueError(f"a Space takes its weights from the Hub: push {model} and pass its repo")
     repo_id, revision = hub.split_repo_id(model)
-    load_model(model)
+    report = load_model(model).report
     with hub.explained(repo_id, revision):
         info = HfApi().model_info(repo_id, revision=revision)
     pinned = f"{repo_id}@{info.sha}"
@@ -82,7 +84,7 @@ def files(model: str, *, zero_gpu: bool = False) -> dict[str, bytes]:
             model=pinned, zero_gpu=START_ZERO_GPU if zero_gpu else ""
         ).encode(),
         "requirements.txt": _requirements(requirements.read_text(), zero_gpu).encode(),
-        CARD: _card(repo_id, info.sha, bool(info.private), zero_gpu).encode(),
+        CARD: _card(repo_id, info.sha, bool(info.private), zero_gpu, report).encode(),
     }
 
 
@@ -119,12 +121,14 @@ def push(
     ours = files(model, zero_gpu=zero_gpu)
     api = HfApi(token=token)
     with hub.explained(space_id, kind="space"):
-        parent, tree = _look(api, space_id)
+        parent, tree, is_private = _look(api, space_id)
         if CARD in tree:
             theirs = api.hf_hub_download(space_id, CARD, repo_type="space", revision=parent)
             ours[CARD] = _merged(Path(theirs).read_text(encoding="utf-8"), ours[CARD].decode())
     if tree.keys() - {".gitattributes", CARD} and f"{PACKAGE}/__init__.py" not in tree:
         raise ValueError(f"{space_id} holds another app: pass the name of a new Space")
+    if private and parent and not is_private:
+        raise ValueError(f"{space_id} exists and is public: change that on its settings page")
     unwanted = {path for path in tree if path.startswith(f"{PACKAGE}/") and path not in ours}
     changes = compare(ours, tree, unwanted)
     title = f"Run {model}"
@@ -146,14 +150,15 @@ def push(
     return Push(title, changes, commit.commit_url)
 
 
-def _look(api: HfApi, space_id: str) -> tuple[str | None, dict[str, RepoFile]]:
-    """The Space's commit and files; None if there is no Space yet."""
+def _look(api: HfApi, space_id: str) -> tuple[str | None, dict[str, RepoFile], bool]:
+    """The Space's commit, files and whether it is private; None if there is no Space yet."""
     try:
-        commit = api.space_info(space_id).sha
+        info = api.space_info(space_id)
     except RepositoryNotFoundError:
-        return None, {}
-    listed = api.list_repo_tree(space_id, repo_type="space", revision=commit, recursive=True)
-    return commit, {file.path: file for file in listed if isinstance(file, RepoFile)}
+        return None, {}, False
+    listed = api.list_repo_tree(space_id, repo_type="space", revision=info.sha, recursive=True)
+    files = {file.path: file for file in listed if isinstance(file, RepoFile)}
+    return info.sha, files, bool(info.private)
 
 
 def _requirements(text: str, zero_gpu: bool) -> str:
@@ -164,7 +169,10 @@ def _requirements(text: str, zero_gpu: bool) -> str:
     return "\n".join([*([] if zero_gpu else [CPU_WHEELS]), *lines]) + "\n"
 
 
-def _card(repo_id: str, commit: str, private: bool, zero_gpu: bool) -> str:
+def _card(
+    repo_id: str, commit: str, private: bool, zero_gpu: bool, report: Mapping[str, Any]
+) -> str:
+    trained_on = HUB_DATASETS.get(report.get("recipe", {}).get("dataset"))
     data: dict[str, Any] = {
         "title": "Handwritten digits",
         "emoji": "✍️",
@@ -178,7 +186,7 @@ def _card(repo_id: str, commit: str, private: bool, zero_gpu: bool) -> str:
         "short_description": "Draw a digit and see it read by a small network",
         "license": "mit",
         "models": [repo_id],
-        "datasets": ["ylecun/mnist"],
+        **({"datasets": [trained_on]} if trained_on else {}),
     }
     text = f"The weights are those of {repo_id} at commit {commit}.\n"
     if private:  # the platform preloads without a token
@@ -190,7 +198,10 @@ def _card(repo_id: str, commit: str, private: bool, zero_gpu: bool) -> str:
     return f"---\n{header}---\n\n# Handwritten digits\n\n{text}"
 
 
-_RUNS = ("sdk", "sdk_version", "python_version", "app_file", "models", "preload_from_hub")
+_RUNS = (
+    *("sdk", "sdk_version", "python_version", "app_file", "models", "datasets"),
+    "preload_from_hub",
+)
 
 
 def _merged(theirs: str, ours: str) -> bytes:

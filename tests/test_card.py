@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 import train
-from mnist_cnn import card
+from mnist_cnn import card, data
 from mnist_cnn.model import BUNDLED
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +24,7 @@ def report_of(recipe_name: str, report: dict, dataset: str = "mnist") -> dict:
     parts = train.RECIPES[recipe_name]
     recipe, config, augmentation = (dataclasses.asdict(part) for part in parts)
     recipe["dataset"] = dataset
+    config["class_names"] = data.class_names(dataset)
     return report | {
         "name": recipe_name,
         "recipe": recipe,
@@ -32,7 +33,7 @@ def report_of(recipe_name: str, report: dict, dataset: str = "mnist") -> dict:
     }
 
 
-@pytest.mark.parametrize("dataset", ["mnist", "synthetic"])
+@pytest.mark.parametrize("dataset", ["mnist", "synthetic", "fashion-mnist"])
 @pytest.mark.parametrize("name", train.RECIPES)
 def test_a_card_says_what_its_own_recipe_did(name, dataset, report):
     text = card.render(report_of(name, report, dataset))
@@ -55,7 +56,16 @@ def test_a_card_says_what_its_own_recipe_did(name, dataset, report):
         "batch norm after": config.batch_norm,
         "Writers of MNIST": dataset == "mnist",
         "ylecun/mnist": dataset == "mnist",
-        "model-index": dataset == "mnist",
+        "zalando-datasets/fashion_mnist": dataset == "fashion-mnist",
+        "model-index": dataset != "synthetic",
+        "model_name": False,
+        "digit from a 28×28 picture": dataset != "fashion-mnist",
+        "tells 10 classes of 28×28 pictures apart": dataset == "fashion-mnist",
+        "print(answer.digit": dataset != "fashion-mnist",
+        "print(model.config.class_names[answer.digit]": dataset == "fashion-mnist",
+        "Rows of digits": dataset != "fashion-mnist",
+        "pyramids of S. An": name in ("flagship", "tiny"),
+        "flagship": name == "flagship" and dataset != "synthetic",  # in the model-index
         "never saw real handwriting": dataset == "synthetic",
         "is not known.": True,  # nobody measured this run on photos
         "camera photo": False,
@@ -72,14 +82,14 @@ def prose(text: str) -> str:
 
 
 def test_the_metadata_is_what_the_hub_expects(report):
-    data = ModelCard(card.render(report_of("sgd", report))).data
-    assert (data.license, data.library_name) == ("mit", "mnist_cnn")
-    assert (data.pipeline_tag, data.language) == ("image-classification", "en")
-    assert data.datasets == ["ylecun/mnist"]
-    assert data.metrics == ["accuracy"]
-    assert data["co2_eq_emissions"]["emissions"] > 0
-    (result,) = data.eval_results
-    assert data.model_name == "mnist_cnn sgd"
+    facts = ModelCard(card.render(report_of("sgd", report))).data
+    assert (facts.license, facts.library_name) == ("mit", "mnist_cnn")
+    assert (facts.pipeline_tag, facts.language) == ("image-classification", "en")
+    assert facts.datasets == ["ylecun/mnist"]
+    assert facts.metrics == ["accuracy"]
+    assert facts["co2_eq_emissions"]["emissions"] > 0
+    (result,) = facts.eval_results
+    assert facts.model_name == "mnist_cnn sgd"
     assert (result.task_type, result.dataset_type) == ("image-classification", "ylecun/mnist")
     assert (result.dataset_split, result.metric_type) == ("test", "accuracy")
     assert result.metric_value == pytest.approx(report["test"]["accuracy"])
@@ -143,6 +153,31 @@ def test_merging_keeps_results_on_other_data_and_drops_old_ones(report):
     merged = ModelCard(card.merge(str(theirs), new)).data
     values = {result.dataset_type: result.metric_value for result in merged.eval_results}
     assert values == {"ylecun/mnist": 0.123, "someone/digits": 0.5}
+
+
+def test_merging_says_nothing_of_data_that_the_new_weights_never_saw(report):
+    """MNIST's accuracy, name and tag belonged to the weights before; what a person added stays."""
+    theirs = ModelCard(card.render(report_of("sgd", report)))
+    theirs.data.datasets = ["someone/digits", "ylecun/mnist"]
+    theirs.data.tags += ["hobby"]
+    merged = ModelCard(card.merge(str(theirs), card.render(report_of("sgd", report, "synthetic"))))
+    assert merged.data.eval_results is None
+    assert "model-index" not in str(merged)
+    assert merged.data.datasets == ["someone/digits"]
+    assert {"mnist", "hobby"} & set(merged.data.tags) == {"hobby"}
+    again = ModelCard(card.merge(str(merged), card.render(report_of("sgd", report))))
+    assert again.data.datasets == ["ylecun/mnist", "someone/digits"]
+    assert card.merge(str(again), card.render(report_of("sgd", report))) == str(again)
+
+
+def test_counts_and_times_read_well(report):
+    machine = {"processor": "X", "threads": 1, "device": "cpu"}
+    seconds = {"total": 12.4, "epochs": 1}
+    text = card.render(report | {"seconds": seconds, "machine": machine})
+    assert "12 s on 1 thread of X" in text
+    assert "12 s on X (cpu)" in text
+    assert "1 epoch in batches" in text
+    assert "are 10 W a thread (1 thread) and" in text
 
 
 def test_merging_leaves_removed_blocks_out(report):

@@ -17,7 +17,7 @@ from hub_server import Fault
 from PIL import Image
 from test_app import SEVEN, browser, draw, wait_for_answer, weights_in_use  # noqa: F401
 
-from mnist_cnn import corrections, load_model, publish
+from mnist_cnn import corrections, data, load_model, publish
 from mnist_cnn.cli import main
 from mnist_cnn.corrections import Corrections
 
@@ -157,6 +157,22 @@ def test_a_correction_arrives_in_a_private_data_set(hub, home, model, seven):
     assert files[f"1/{name}.png"] == (place.folder / "1" / f"{name}.png").read_bytes()
     assert hub.repo("user/corrections", "datasets").private
     assert place.data_set == "user/corrections"
+
+
+def test_the_data_set_can_be_downloaded_and_trained_on(hub, home, model, seven, tmp_path):
+    """As the README says; each class has its ten drawn digits, and the 1 what was corrected."""
+    place = Corrections("user/corrections", DIGITS)
+    place.keep(model, seven, "1")
+    send(place)
+    (words,) = re.findall(r"`hf (download USER/DATASET .*?)`", (ROOT / "README.md").read_text())
+    words = words.replace("USER/DATASET", "user/corrections").split()
+    hf = Path(sys.executable).with_name("hf")
+    environment = hub.environment(tmp_path / "home", token=hub.token)
+    subprocess.run([hf, *words], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    name = f"folder:{tmp_path / 'corrections'}"
+    assert data.class_names(name) == DIGITS
+    labels = np.concatenate([data.load(name, "", train=train)[1] for train in (True, False)])
+    assert np.bincount(labels).tolist() == [10, 11] + [10] * 8
 
 
 def test_what_did_not_arrive_is_sent_after_a_restart(hub, home, model, seven):

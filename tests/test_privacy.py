@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 from app_server import free_port, start, wait_until_up
+from hub_server import Fault
 from PIL import Image
 from test_app import SEVEN, browser, draw, wait_for_answer  # noqa: F401
+
+from mnist_cnn import publish
+from mnist_cnn.model import BUNDLED
 
 ROOT = Path(__file__).parent.parent
 # Python runs this before anything else and tells every address that is connected to or looked up.
@@ -91,3 +95,21 @@ def test_the_app_calls_nobody_and_keeps_no_drawing(watched, browser, tmp_path): 
     assert [line for line in connections(watched) if not any(part in line for part in own)] == []
     kept = [file for file in Path(watched["TMPDIR"]).rglob("*") if file.is_file()]
     assert [file for file in kept if file.suffix in (".png", ".jpg", ".webp", ".csv")] == []
+
+
+def test_the_apps_log_opens_nothing(hub, tmp_path):
+    """Neither the token nor an address of the storage, although a private download breaks."""
+    publish.push(BUNDLED, "user/digits", private=True)
+    hub.faults.append(Fault("GET", "signature=", cut=True))
+    port = free_port()
+    environment = hub.environment(tmp_path / "home", token=hub.token)
+    app = start(port, "--model", "user/digits", **environment)
+    try:
+        wait_until_up(f"http://127.0.0.1:{port}", app)
+    finally:
+        app.terminate()
+        log, _ = app.communicate(timeout=20)
+    assert "weights: Hub repo user/digits at commit" in log
+    assert len(hub.seen("GET", "signature=")) == 2
+    assert hub.token not in log
+    assert "signature" not in log

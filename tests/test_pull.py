@@ -164,6 +164,25 @@ def test_a_hub_out_of_order_is_no_reason_to_stop_with_a_copy(hub, commit, status
     assert load_model(REPO).source.endswith(commit)
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (429, "the Hub asks for fewer requests: try again after 600 seconds"),
+        (500, "the Hub is out of order (status 500): try again later"),
+        (503, "the Hub is out of order (status 503): try again later"),
+    ],
+)
+def test_a_hub_out_of_order_without_a_copy_is_not_called_unreachable(hub, commit, status, message):
+    fault = Fault(".*", ".*", times=99, status=status, headers={"Retry-After": "600"})
+    hub.faults.append(fault)
+    with pytest.raises(ConnectionError) as caught:
+        load_model(REPO)
+    assert str(caught.value) == (
+        f"{REPO} could not be reached, nor is there a downloaded copy: {message}"
+    )
+    assert hub.waits == []
+
+
 def test_a_login_page_instead_of_the_hub(hub, commit):
     hub.faults.append(Fault("GET", "/api/models", corrupt=True, truncate=True))
     with pytest.raises(ConnectionError, match="could not be reached"):
@@ -408,6 +427,14 @@ HARMFUL = {
     "a number of 5,000 digits": ({"version": 10**4000}, "config version"),
     "an unknown field": ({"auto_map": {"AutoModel": "evil.Model"}}, "not known ['auto_map']"),
     "a newer schema": ({"version": 2, "attention": True}, "config version 2 is not known here"),
+    "a name of 100,000 letters": ({"class_names": ["a" * 10**5, "b"]}, "1 to 100 printable"),
+    "a name without letters": ({"class_names": ["", "b"]}, "1 to 100 printable characters"),
+    "a name that moves the cursor": ({"class_names": ["\x1b[2J", "b"]}, "1 to 100 printable"),
+    "half a character": ({"class_names": ["\ud800", "b"]}, "1 to 100 printable characters"),
+    "a negative number": ({"channels": [-6, 16]}, "channels must lie in"),
+    "nothing for a list": ({"hidden": None}, "hidden must be"),
+    "infinity": ({"temperature": float("inf")}, "temperature must lie in"),
+    "text for a list": ({"class_names": "0123456789"}, "class_names must be"),
     "fewer names than classes": ({"class_names": list("01234")}, "tell 10 classes apart, but"),
     "more names than classes": ({"class_names": list("0123456789ab")}, "config.json names 12"),
     "another network": ({"channels": [8, 16]}, "does not fit its config.json"),
@@ -462,6 +489,26 @@ FILES = {
         b'{"test": {"accuracy": 1.5, "errors": 0, "n": 1}}',
         "cannot use report.json",
     ),
+    "a report of infinity": (
+        "report.json",
+        b'{"test": {"accuracy": 0.5, "errors": 0, "n": Infinity}}',
+        "its errors make no sense",
+    ),
+    "a report of texts": (
+        "report.json",
+        b'{"test": {"accuracy": 0.5, "errors": 0, "n": 1, "per_class": {"7": "<b>"}}}',
+        "cannot use report.json",
+    ),
+    "a report of a curve without numbers": (
+        "report.json",
+        b'{"history": [{"val_accuracy": 1e9}]}',
+        "its accuracies make no sense",
+    ),
+    "a report of another data set": (
+        "report.json",
+        b'{"recipe": {"dataset": ["mnist"]}}',
+        "its data set is no name",
+    ),
 }
 
 
@@ -487,6 +534,20 @@ def test_no_file_outside_the_folder_is_read(run, tmp_path, file, target):
         (folder / file).symlink_to(tmp_path / target)
     with pytest.raises(ValueError, match=r"link to outside of its folder|is not a file"):
         load_model(folder)
+
+
+def test_a_strangers_report_does_not_choose_folders_to_read(run, tmp_path, capsys):
+    """Whoever evaluates weights would read the folder that their report names."""
+    folder, secret = copied(run, tmp_path), tmp_path / "secret"
+    for name in CONFIG["class_names"]:
+        (secret / name).mkdir(parents=True)
+    report = {"recipe": {"dataset": f"folder:{secret}"}}
+    (folder / "report.json").write_text(json.dumps(report))
+    assert main(["evaluate", "--model", str(folder)]) == 1
+    err = capsys.readouterr().err
+    assert "which only you can find: pass --dataset folder:DIR" in err
+    assert main(["evaluate", "--model", str(folder), "--dataset", f"folder:{secret}"]) == 1
+    assert "no pictures of class 0" in capsys.readouterr().err
 
 
 def test_the_folder_of_a_snapshot_can_be_passed(hub, run, commit, tmp_path):

@@ -287,6 +287,50 @@ def test_a_model_is_pushed_with_a_card(hub, run):
 
 # Pushes that break --------------------------------------------------------------------------------
 
+
+def test_a_branch_is_made_for_weights_that_are_there_already(hub, run, capsys):
+    push(run, REPO)
+    assert push(run, REPO, "--revision", "trial") == 0
+    assert "nothing changed: no commit" in capsys.readouterr().out
+    assert hub.repo(REPO).resolve("trial") == hub.repo(REPO).resolve()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"status": 409}, "was changed by somebody else in the meantime"),
+        ({"status": 500}, "the Hub is out of order (status 500)"),
+        ({"cut_request": True}, "the connection to the Hub broke"),
+    ],
+)
+def test_a_tag_that_fails_is_told_from_a_push_that_fails(hub, run, capsys, fault, message):
+    hub.faults.append(Fault("POST", "/tag/", times=9, **fault))
+    assert push(run, REPO, "--tag", "v1") == 1
+    commit = hub.repo(REPO).resolve()
+    err = capsys.readouterr().err
+    assert f"the weights are in {REPO} at commit {commit[:8]}, but have no tag 'v1': " in err
+    assert message in err
+    hub.faults.clear()
+    assert push(run, REPO, "--tag", "v1") == 0
+    assert hub.repo(REPO).resolve("v1") == commit
+    assert len(commits(hub)) == 2
+
+
+def test_a_repo_that_somebody_else_makes_in_the_meantime_is_left_alone(
+    hub, run, capsys, monkeypatch
+):
+    compare = publish.compare
+
+    def meanwhile(*arguments):
+        HfApi().create_repo(REPO)
+        return compare(*arguments)
+
+    monkeypatch.setattr(publish, "compare", meanwhile)
+    assert push(run, REPO) == 1
+    assert "was changed by somebody else in the meantime" in capsys.readouterr().err
+    assert commits(hub) == ["initial commit"]
+
+
 STEPS = {
     "looking": ("GET", "/api/models/.*/refs"),
     "upload": ("PUT", "/lfs/objects/"),
@@ -295,9 +339,34 @@ STEPS = {
 }
 
 
+def test_no_address_of_the_storage_is_shown(hub, run, capsys):
+    """Who has it may upload for a while, or download from a private repo: as good as a token."""
+    hub.faults.append(Fault("PUT", "/lfs/objects/", times=9, status=404, message=""))
+    assert push(run, REPO) == 1
+    hub.faults.clear()
+    push(run, REPO)
+    hub.faults.append(Fault("GET", "signature=", times=9, status=404, message=""))
+    assert main(["predict", "--model", REPO, "x.png"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("the Hub refuses user/digits (status 404): ") == 2
+    assert "signature" not in err
+
+
+def test_a_login_page_instead_of_the_hub(hub, run, capsys):
+    push(run, REPO)
+    hub.faults.append(Fault("GET", "/api/models", corrupt=True, truncate=True))
+    assert push(run, REPO) == 1
+    assert "what answers is not the Hub, but perhaps a page" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 503}, {"cut_request": True}])
-def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(hub, run, capsys, step, fault):
+@pytest.mark.parametrize(
+    "fault", [{"status": 500}, {"status": 503}, {"cut_request": True}, {"delay": 3600}]
+)
+def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(
+    hub, run, capsys, monkeypatch, step, fault
+):
+    monkeypatch.setattr("mnist_cnn.hub.SILENCE", 0.5)
     push(scored(run, 30), REPO)
     refs = hub.repo(REPO).refs()
     method, path = STEPS[step]
@@ -393,6 +462,8 @@ def test_a_push_without_the_right_to_write(hub, run, capsys, monkeypatch, token,
         (["user/digits@main"], "pass user/digits and --revision BRANCH"),
         ([REPO, "--create-pr", "--tag", "v1"], "a pull request goes to main and has no tag"),
         ([REPO, "--create-pr", "--revision", "x"], "a pull request goes to main"),
+        ([REPO, "--tag", "best of all"], "no branches or tags of a name like 'best of all'"),
+        ([REPO, "--revision", "../main"], "no branches or tags of a name like '../main'"),
     ],
 )
 def test_bad_wishes_are_refused_before_anything_is_sent(hub, run, capsys, arguments, message):

@@ -3,13 +3,15 @@
 import re
 import subprocess
 import sys
-import sysconfig
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 import yaml
 from app_server import free_port, wait_until_up
 from huggingface_hub import HfApi
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from test_app import SEVEN, browser, draw, wait_for_answer, weights_in_use  # noqa: F401
 
 from mnist_cnn import publish
@@ -62,6 +64,12 @@ def test_the_front_matter_pins_what_runs(hub, commit):
     assert data["preload_from_hub"] == [
         f"{MODEL} config.json,model.safetensors,report.json {commit}"
     ]
+
+
+def test_weights_that_never_saw_mnist_do_not_name_it(hub, finished_run, tmp_path):
+    publish.push(finished_run, MODEL)
+    assert space("--dry-run", str(tmp_path / "space")) == 0
+    assert "datasets" not in front_matter((tmp_path / "space" / "README.md").read_text())
 
 
 def test_a_tag_is_pinned_to_its_commit(hub, commit):
@@ -140,6 +148,15 @@ def test_a_private_model_is_not_preloaded(hub, commit):
     assert "secret `HF_TOKEN`" in card
 
 
+def test_a_public_space_is_not_taken_for_a_private_one(hub, commit, capsys):
+    space()
+    HfApi().delete_file("start.py", SPACE, repo_type="space")
+    before = hub.repo(SPACE, "spaces").resolve()
+    assert space("--private") == 1
+    assert f"{SPACE} exists and is public" in capsys.readouterr().err
+    assert hub.repo(SPACE, "spaces").resolve() == before
+
+
 def test_mistakes(hub, commit, capsys, tmp_path):
     api = HfApi()
     api.create_repo("user/empty")
@@ -164,8 +181,8 @@ def test_mistakes(hub, commit, capsys, tmp_path):
 
 
 def test_the_app_runs_from_the_spaces_folder_alone(hub, commit, tmp_path, browser, capsys):  # noqa: F811
-    """A fresh virtual environment that sees the installed packages, but for those that the Space's
-    requirements leave out, and but for this project: it must come from the folder."""
+    """In a fresh virtual environment with no more than the Space's requirements ask for: this
+    project must come from the folder."""
     folder, home = tmp_path / "space", tmp_path / "home"
     assert space("--dry-run", str(folder)) == 0
     python = fresh_environment(tmp_path / "venv", (folder / "requirements.txt").read_text())
@@ -204,20 +221,34 @@ def test_the_app_runs_from_the_spaces_folder_alone(hub, commit, tmp_path, browse
 
 
 def fresh_environment(folder: Path, requirements: str) -> Path:
-    """The Python of a new virtual environment; installing torch anew would take minutes."""
+    """The Python of a new virtual environment with what pip would install for the requirements, as
+    links to the packages that are installed here: torch alone would take minutes."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    left_out = folder / "left_out"
-    for name in ("torchvision", "accelerate", "albumentations", "matplotlib"):
-        assert name not in requirements
-        (left_out / name).mkdir(parents=True)
-        (left_out / name / "__init__.py").write_text("raise ModuleNotFoundError(__name__)\n")
     (site,) = folder.glob("lib/python*/site-packages")
-    installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    (site / "packages.pth").write_text("\n".join([str(left_out), *installed]))
+    packages = asked_for([line for line in requirements.splitlines() if line[0] not in "-#"])
+    assert {"torch", "gradio"} <= packages
+    assert not {"torchvision", "accelerate", "albumentations", "matplotlib"} & packages
+    for package in map(distribution, packages):
+        for top in {file.parts[0] for file in package.files} - {"..", "__pycache__"}:
+            if not (site / top).exists():  # several share a folder of namespaces
+                (site / top).symlink_to(package.locate_file(top))
     python = folder / "bin" / "python"
-    finds = "import importlib.util; print(importlib.util.find_spec('mnist_cnn'))"
-    found = subprocess.run(
-        [python, "-c", finds], cwd=folder, capture_output=True, text=True, check=True
-    )
-    assert found.stdout == "None\n"
+    finds = "import importlib.util as i; print(i.find_spec('mnist_cnn'), i.find_spec('matplotlib'))"
+    found = subprocess.run([python, "-I", "-c", finds], capture_output=True, text=True, check=True)
+    assert found.stdout == "None None\n"
     return python
+
+
+def asked_for(requirements: list[str]) -> set[str]:
+    """The names of the packages that requirements ask for, of those that they need, and so on."""
+    found, wanted = set(), [Requirement(line) for line in requirements]
+    while wanted:
+        one = wanted.pop()
+        if str(one) in found:
+            continue
+        found |= {str(one), canonicalize_name(one.name)}
+        for needed in map(Requirement, distribution(one.name).requires or ()):
+            extras = one.extras or {""}
+            if not needed.marker or any(needed.marker.evaluate({"extra": x}) for x in extras):
+                wanted.append(needed)
+    return {name for name in found if re.fullmatch(r"[a-z0-9-]+", name)}
