@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mnist_cnn.web import texts
+from mnist_cnn.web.about import about
 
 WEB = Path(texts.__file__).parent
 
@@ -53,3 +54,9 @@ def test_values_from_outside_stay_text(value):
     made = texts.phrase("sure", value)
     inside = made.removeprefix("[[sure|").removesuffix("]]")
     assert not set(inside) & set("<>\"'[]|")
+
+
+def test_about_shows_no_figures_where_the_report_lacks_some(model, monkeypatch):
+    assert "99." in about(model)
+    monkeypatch.setattr(model, "report", {"test": {"accuracy": 0.99}})
+    assert "99." not in about(model)

@@ -8,12 +8,15 @@ from mnist_cnn.web.texts import phrase, plain
 from mnist_cnn.web.views import figure, pixels
 
 GAP = 1  # pixels between two filters
+# What a report must hold for its figures to be shown; those of other people may lack some.
+MEASURED = {"n", "accuracy", "errors", "interval", "ece", "per_class"}
 
 
 def about(model: MnistCNN) -> str:
     """The numbers of the weights' own report, and pictures of the weights."""
     report = model.report
-    test = report.get("test")
+    test = report.get("test", {})
+    measured = test.keys() >= MEASURED
     rows = [("origin", plain(model.source)), ("parameters", f"{model.config.parameters():,}")]
     if "git_commit" in report:
         rows.append(("commit", plain(str(report["git_commit"]))))
@@ -23,8 +26,8 @@ def about(model: MnistCNN) -> str:
     pictures = figure(pixels(filters(model)), "filters")
     return (
         f'<div class="about"><h2>{phrase("weights")}</h2><table>{numbers}'
-        f"{_accuracy(test) if test else ''}</table>"
-        f"{_per_class(test) if test else ''}{_curve(report.get('history', []))}{pictures}"
+        f"{_accuracy(test) if measured else ''}</table>"
+        f"{_per_class(test) if measured else ''}{_curve(report.get('history', []))}{pictures}"
         f"<p>{phrase('limits')}</p><p>{phrase('privacy')}</p><p>{phrase('programs')}</p></div>"
     )
 
