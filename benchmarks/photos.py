@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from mnist_cnn import MnistCNN, data, load_model, strokes
-from mnist_cnn.ink import frame
+from mnist_cnn.ink import crop, frame
 from mnist_cnn.predict import read_frames
 
 SIDE = 140  # pixels: the size at which a digit's shape is kept
@@ -149,8 +149,7 @@ class Shape:
 
 def shape(ink: np.ndarray, digit: int) -> Shape:
     """The shape of ink of any size."""
-    rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    ink = crop(ink, 0.3)
     scale = (SIDE - 2 * BORDER) / max(ink.shape)
     size = [max(1, round(side * scale)) for side in ink.shape[::-1]]
     method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
@@ -506,8 +505,7 @@ def on_canvas(
     ink: np.ndarray, height: int, width: int, rng: np.random.Generator, anywhere: bool
 ) -> np.ndarray:
     """Put ink on a canvas; anywhere: so that the digit's box just stays on it."""
-    rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    ink = crop(ink, 0.3)
     ink = ink[:height, :width]
     slack = height - ink.shape[0], width - ink.shape[1]
     top, left = (int(s * (rng.uniform(0, 1) if anywhere else rng.uniform(0.4, 0.6))) for s in slack)

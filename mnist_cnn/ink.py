@@ -481,12 +481,13 @@ def frame(ink: np.ndarray) -> np.ndarray:
         return np.round(ink * 255).astype(np.uint8)
     if not (ink > VISIBLE).any():
         return np.zeros((SIDE, SIDE), np.uint8)
-    ink = _scaled(_crop(ink, VISIBLE), BOX * FINE)
-    ink = _crop(_with_usual_stroke(ink), VISIBLE)
+    ink = _scaled(crop(ink, VISIBLE), BOX * FINE)
+    ink = crop(_with_usual_stroke(ink), VISIBLE)
     return _centred(_scaled(ink, BOX))
 
 
-def _crop(ink: np.ndarray, least: float) -> np.ndarray:
+def crop(ink: np.ndarray, least: float) -> np.ndarray:
+    """The part of the ink that holds all pixels above `least`, of which there must be one."""
     rows, columns = np.flatnonzero((ink > least).any(1)), np.flatnonzero((ink > least).any(0))
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
@@ -494,7 +495,7 @@ def _crop(ink: np.ndarray, least: float) -> np.ndarray:
 def _lies_as_in_mnist(ink: np.ndarray) -> bool:
     if not (ink > 0).any():
         return False
-    return max(_crop(ink, 0).shape) == BOX and _centre_of_mass(ink) == (CENTRE, CENTRE)
+    return max(crop(ink, 0).shape) == BOX and _centre_of_mass(ink) == (CENTRE, CENTRE)
 
 
 def _centre_of_mass(ink: np.ndarray) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from mnist_cnn.ink import find_ink, frame
+from mnist_cnn.ink import crop, find_ink, frame
 from mnist_cnn.strokes import Brush, Change, Hand, draw, paint, write
 
 Source = tuple[np.ndarray, np.ndarray] | None  # MNIST's frames (N, 28, 28) and labels (N,)
@@ -357,8 +357,7 @@ def _digits(digits: np.ndarray, rng: np.random.Generator, source: Source) -> lis
             ink = frames[rng.choice(np.flatnonzero(labels == digit))].astype(np.float32) / 255
         else:
             ink = draw(digit, rng, brush=brush)
-        rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
-        ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        ink = crop(ink, 0.3)
         width = max(4, round(80 * ink.shape[1] / ink.shape[0]))
         inks.append(np.clip(cv2.resize(ink, (width, 80), interpolation=cv2.INTER_CUBIC), 0, 1))
     return inks

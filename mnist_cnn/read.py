@@ -127,7 +127,7 @@ def read(model: nn.Module, image: Any) -> Reading:
     page = find_pieces(ink)
     if not page.lines:
         return Reading((), "no ink was found")
-    found = [c for number in range(len(page.lines)) for c in candidates(page, ink, number)]
+    found = candidates(page, ink)
     if not found:
         return Reading((), "no ink has a digit's shape")
     answers = read_frames(model, np.stack([candidate.frame for candidate in found]))
@@ -142,14 +142,15 @@ def read(model: nn.Module, image: Any) -> Reading:
     return Reading(lines, None if lines else "nothing looks like a digit")
 
 
-def candidates(page: Page, ink: np.ndarray, number: int) -> list[Candidate]:
-    """All runs of a line's pieces that have a digit's shape."""
-    line, found = page.lines[number], []
-    for start in range(len(line.pieces)):
-        for stop in range(start + 1, min(start + MOST_PIECES, len(line.pieces)) + 1):
-            candidate = _candidate(page, ink, number, start, stop)
-            if candidate is not None:
-                found.append(candidate)
+def candidates(page: Page, ink: np.ndarray) -> list[Candidate]:
+    """All runs of neighbouring pieces that have a digit's shape, line by line."""
+    found = []
+    for number, line in enumerate(page.lines):
+        for start in range(len(line.pieces)):
+            for stop in range(start + 1, min(start + MOST_PIECES, len(line.pieces)) + 1):
+                candidate = _candidate(page, ink, number, start, stop)
+                if candidate is not None:
+                    found.append(candidate)
     return found
 
 

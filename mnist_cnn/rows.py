@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mnist_cnn.ink import crop
 from mnist_cnn.pieces import INKED, Page, find_pieces
 from mnist_cnn.read import Candidate, candidates
 from mnist_cnn.strokes import Brush, Change, draw
@@ -84,19 +85,13 @@ def _digit(
         frames, labels = source
         index = rng.integers(len(frames))
         label, ink = int(labels[index]), frames[index].astype(np.float32) / 255
-    ink = cropped(ink)
+    ink = crop(ink, 0.3)
     scale = height * rng.uniform(0.85, 1.15) / ink.shape[0]
     # A digit that lies on its side would come out huge.
     scale = min(scale, 1.3 * height / ink.shape[1])
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     ink = cv2.resize(ink, None, fx=scale, fy=scale, interpolation=way)
-    return label, cropped(np.clip(ink, 0, 1))
-
-
-def cropped(ink: np.ndarray) -> np.ndarray:
-    """The part of the ink that holds the writing."""
-    rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return label, crop(np.clip(ink, 0, 1), 0.3)
 
 
 def _white(rng: np.random.Generator, height: float, touching: bool) -> float:
@@ -155,7 +150,7 @@ def candidate_frames(
 def _sorted_candidates(row: Row, ink: np.ndarray) -> tuple[list, list]:
     """The candidates that are a digit, and those that are none, as frames with their labels."""
     page = find_pieces(ink)
-    found = [c for number in range(len(page.lines)) for c in candidates(page, ink, number)]
+    found = candidates(page, ink)
     if not found:
         return [], []
     shares = np.array([_shares(c, page, row, ink) for c in found])  # (candidates, digits)
