@@ -4,6 +4,7 @@
 such lines, with the scars that a cut leaves, and what is less or more than one digit.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +25,8 @@ WHOLE = 0.6
 # … and what has no more than this in common with any is none. Between the two, nobody can tell.
 BROKEN = 0.45
 TOUCHING = 0.7  # share of the lines whose digits touch
+NESTED = 0.5  # of a digit's width: no more of it lies over what was written before
+HEIGHTS = (20, 110)  # pixels: of the digits in a sketch or a photo of a page, small ones as often
 BARE = 0.4  # width : height; a narrower fragment may be a whole 1 in another hand
 
 
@@ -113,7 +116,8 @@ def _left(ink: np.ndarray, digit: np.ndarray, top: int, height: float, white: fl
     end = int(np.flatnonzero((ink > 0.3).any(0))[-1]) + 1
     if touching < end - 2 * height:  # they miss each other: one is far above the other
         touching = end
-    return max(touching + round(white), 0)
+    # A bar may reach over a neighbour, but nobody writes a digit into another.
+    return max(touching + round(white), end - round(NESTED * digit.shape[1]), 0)
 
 
 def candidate_frames(
@@ -135,7 +139,7 @@ def candidate_frames(
     digits: list[tuple[np.ndarray, int]] = []
     others: list[tuple[np.ndarray, int]] = []
     while len(digits) < n - n // 2 or len(others) < n // 2:
-        length, height = int(rng.integers(2, 5)), rng.uniform(32, 64)
+        length, height = int(rng.integers(2, 6)), math.exp(rng.uniform(*np.log(HEIGHTS)))
         from_source = source if rng.random() < 0.5 else None
         row = write_row(rng, length, height, rng.random() < TOUCHING, from_source)
         ink = change(row.ink, rng) if change else row.ink
@@ -168,9 +172,14 @@ def _sorted_candidates(row: Row, ink: np.ndarray) -> tuple[list, list]:
 
 
 def _shares(candidate: Candidate, page: Page, row: Row, ink: np.ndarray) -> np.ndarray:
-    """For each digit of the row, the common ink as a share of all ink of digit and candidate."""
+    """For each digit of the row, the common ink as a share of all ink of digit and candidate.
+
+    Ink that damage has added is nobody's and does not count: blur doubles a thin stroke's width.
+    """
     run = page.lines[candidate.line].pieces[candidate.start : candidate.stop]
-    own = (page.numbers >= run[0].number) & (page.numbers <= run[-1].number) & (ink > INKED)
-    every = np.bincount(row.owners[(ink > INKED) & (row.owners >= 0)], minlength=len(row.labels))
-    common = np.bincount(row.owners[own & (row.owners >= 0)], minlength=len(row.labels))
+    inked = (ink > INKED) & (row.owners >= 0)
+    own = inked & (page.numbers >= run[0].number) & (page.numbers <= run[-1].number)
+    every, common = (
+        np.bincount(row.owners[part], minlength=len(row.labels)) for part in (inked, own)
+    )
     return common / np.maximum(every + own.sum() - common, 1)

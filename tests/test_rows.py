@@ -1,10 +1,13 @@
 """Lines of digits made by the program, and the candidates cut out of them."""
 
+import cv2
 import numpy as np
 import pytest
 
+from mnist_cnn import rows
 from mnist_cnn.predict import read_frames
 from mnist_cnn.rows import NOBODY, candidate_frames, write_row
+from mnist_cnn.strokes import Brush
 
 
 def row_of(seed: int, touching: bool, length: int = 4):
@@ -38,6 +41,15 @@ def test_spaced_digits_have_white_between_them_and_touching_ones_have_less():
     assert np.mean(np.array(gaps(touching=True)) <= 1) > 0.4
 
 
+def test_no_digit_is_written_into_another():
+    for seed in range(40):
+        boxes = row_of(seed, touching=True, length=5).boxes
+        for index in range(1, len(boxes)):
+            left, _, width, _ = boxes[index]
+            before = max(x + w for x, _, w, _ in boxes[:index])
+            assert left >= before - width / 2 - 1
+
+
 def test_mnist_digits_can_be_the_source():
     frames = np.zeros((2, 28, 28), np.uint8)
     frames[0, 5:23, 12:16], frames[1, 5:9, 5:23] = 255, 255
@@ -59,6 +71,13 @@ def test_half_of_the_candidates_are_digits_that_the_model_reads(model):
     )
     assert (answers == labels)[digits].mean() > 0.8
     assert (answers == labels)[~digits].mean() > 0.8
+
+
+def test_a_digit_stays_whole_when_its_stroke_gets_wider():
+    """A stroke of 2 pixels becomes 6 wide: only a third of the ink is as it was written."""
+    row = write_row(np.random.default_rng(2), 4, 60, False, brush=Brush(width=0.03))
+    whole, _ = rows._sorted_candidates(row, cv2.dilate(row.ink, np.ones((5, 5))))
+    assert [label for _, label in whole] == list(row.labels)
 
 
 def test_candidates_depend_on_their_seed_alone():
