@@ -31,21 +31,21 @@ FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a 
 # (benchmarks/rows.py, seed 102) likelier than all other texts of the lattice (LeCun et al. 1998,
 # section VI). Two networks gave nearly the same weights.
 LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
-SURE = 1.3  # per nat of that probability
-EVIDENCE = 1.7  # for evidence as high as the network's threshold …
+SURE = 1.5  # per nat of that probability
+EVIDENCE = 2.0  # for evidence as high as the network's threshold …
 MOST_EVIDENCE = 2.5  # … and for more, up to so many times as high
-DIGIT = 1.0  # against each digit
-CUT = 1.0  # against each stroke that is cut
-WHOLE = 1.6  # for ink with white on both sides
-WIDE = 2.4  # against width over `USUAL_WIDTH`, per line height
+DIGIT = 1.5  # against each digit
+CUT = 0.8  # against each stroke that is cut
+WHOLE = 1.7  # for ink with white on both sides
+WIDE = 2.2  # against width over `USUAL_WIDTH`, per line height
 USUAL_WIDTH = 0.8  # of the line's height
-NARROW = 1.3  # against what a digit lacks of `LEAST_WIDTH`, per line height
+NARROW = 1.5  # against what a digit lacks of `LEAST_WIDTH`, per line height
 LEAST_WIDTH = 0.35  # of the line's height
-LOW = 3.6  # against what a digit lacks of `USUAL_HEIGHT`, per line height
+LOW = 4.0  # against what a digit lacks of `USUAL_HEIGHT`, per line height
 USUAL_HEIGHT = 0.8  # of the line's height
 LYING = 1.5  # against width over the digit's own height, per height
-SKIP = 6.0  # against leaving a piece as high as the line unread; by the cube of its height, so that
-# a scrap left over by a cut costs next to nothing
+SKIP = 10.0  # against leaving a piece as high as the line unread, by the cube of its height …
+SKIP_ANY = 1.0  # … and against leaving any: a scrap that a cut left over costs little more
 
 # A digit that the network refuses is read among digits: there it is more likely to be one.
 AMONG = 0.5  # of a line's digits must be accepted
@@ -240,7 +240,7 @@ def _best_path(
     for stop, piece in enumerate(line.pieces, start=1):
         worth, path = best[stop - 1]
         height = (piece.box[3] - piece.box[1]) / line.height
-        ways = [(worth - SKIP * height**3, path)]
+        ways = [(worth - SKIP * height**3 - SKIP_ANY, path)]
         for added, candidate, answer in ends.get(stop, []):
             worth, path = best[candidate.start]
             ways.append((worth + added, [*path, (candidate, answer)]))
