@@ -28,24 +28,22 @@ FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a 
 
 # What a candidate is worth, in nats, and what it costs to leave ink unread. The weights were fitted
 # as a whole, to make the right texts of 480 generated rows of MNIST training digits and drawn ones
-# (benchmarks/rows.py, seed 102) likelier than all other texts of the lattice (LeCun et al. 1998,
-# section VI). Two networks gave nearly the same weights.
+# (benchmarks/rows.py, seed 102, spaced ones counting twice) likelier than all other texts of the
+# lattice (LeCun et al. 1998, section VI). Two networks gave nearly the same weights.
 LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
 SURE = 1.5  # per nat of that probability
-EVIDENCE = 2.0  # for evidence as high as the network's threshold …
-MOST_EVIDENCE = 2.5  # … and for more, up to so many times as high
+EVIDENCE = 1.8  # for evidence as high as the network's threshold …
+WHOLE = 1.4  # … and more for ink with white on both sides, which is seldom two digits …
+MOST_EVIDENCE = 2.5  # … for up to so many times the threshold
 DIGIT = 1.5  # against each digit
 CUT = 0.8  # against each stroke that is cut
-WHOLE = 1.7  # for ink with white on both sides
-WIDE = 2.2  # against width over `USUAL_WIDTH`, per line height
+WIDE = 1.8  # against width over `USUAL_WIDTH`, per line height
 USUAL_WIDTH = 0.8  # of the line's height
-NARROW = 1.5  # against what a digit lacks of `LEAST_WIDTH`, per line height
-LEAST_WIDTH = 0.35  # of the line's height
-LOW = 4.0  # against what a digit lacks of `USUAL_HEIGHT`, per line height
+LOW = 2.7  # against what a digit lacks of `USUAL_HEIGHT`, per line height
 USUAL_HEIGHT = 0.8  # of the line's height
-LYING = 1.5  # against width over the digit's own height, per height
-SKIP = 10.0  # against leaving a piece as high as the line unread, by the cube of its height …
-SKIP_ANY = 1.0  # … and against leaving any: a scrap that a cut left over costs little more
+LYING = 1.0  # against width over the digit's own height, per height
+SKIP = 6.0  # against leaving a piece as high as the line unread, by the cube of its height …
+SKIP_ANY = 1.6  # … and against leaving any: a scrap that a cut left over costs little more
 
 # A digit that the network refuses is read among digits: there it is more likely to be one.
 AMONG = 0.5  # of a line's digits must be accepted
@@ -108,16 +106,14 @@ class Candidate:
     whole: bool  # nothing is cut on its left and right
     frame: np.ndarray
 
-    def worth(self, answer: Prediction, evidence: float) -> float:
-        """How likely it is that this is one digit, in nats; `evidence` in thresholds."""
+    def worth(self, answer: Prediction, support: float) -> float:
+        """How likely it is that this is one digit, in nats; `support` is evidence in thresholds."""
         return (
             SURE * np.log(max(answer.confidence, LEAST_PROB))
-            + EVIDENCE * min(evidence, MOST_EVIDENCE)
+            + (EVIDENCE + WHOLE * self.whole) * min(support, MOST_EVIDENCE)
             - DIGIT
             - CUT * self.cut
-            + WHOLE * self.whole
             - WIDE * max(0, self.width - USUAL_WIDTH)
-            - NARROW * max(0, LEAST_WIDTH - self.width)
             - LOW * max(0, USUAL_HEIGHT - self.height)
             - LYING * max(0, self.width / self.height - 1)
         )
