@@ -1,10 +1,10 @@
 """Reading several digits: `read` turns a picture of writing into a `Reading`.
 
 Neighbouring pieces of a line, one to `MOST_PIECES` at a time, are candidates for a digit. The
-network reads them all in one batch, and the cheapest way through the line decides which of them are
+network reads them all in one batch, and the best way through the line decides which of them are
 digits: a lattice searched for its best path, as in LeCun et al. 1998 (sections V and VI) and Matan
-et al. 1992. What a candidate costs is stated in `Candidate.cost`, in nats, so that a probability
-and a rule of geometry weigh alike.
+et al. 1992. What a candidate is worth is stated in `Candidate.worth`, in nats, so that a
+probability and a rule of geometry weigh alike.
 """
 
 from dataclasses import dataclass
@@ -12,33 +12,41 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from torch import nn
 
+from mnist_cnn.evaluate import evidence
 from mnist_cnn.ink import SIDE, find_ink, frame, picture_size
 from mnist_cnn.pieces import EDGE, SMALL, Line, Page, Piece, find_pieces
 from mnist_cnn.predict import Prediction, read_frames
 
 HEALED = 0.5  # pen widths: what a cut took from a digit is given back, so far from it
-MOST_PIECES = 6  # in one digit
-WIDEST = 1.25  # of the line's height: nothing wider is one digit, unless it stands alone
+MOST_PIECES = 8  # in one digit
+WIDEST = 1.6  # of the line's height: nothing wider is one digit, unless it stands alone
 MOST_WHITE = 0.3  # of the line's height: no digit has a wider gap from top to bottom
 FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a digit
 
-# The costs below were fitted to 400 generated rows (benchmarks/rows.py, seed 1) and the weights
-# bundled then; fit them again when the network changes. CUT was then raised from 0.04 because rows
-# of seed 3 had whole digits cut in two, which costs some touching ones. They are small because the
-# network is all but certain of whole digits: geometry decides between what it likes equally.
-# A second search, after the network had learned non-digits, gained nothing on other rows.
+# What a candidate is worth, in nats, and what it costs to leave ink unread. The weights were fitted
+# as a whole, to make the right texts of 480 generated rows of MNIST training digits and drawn ones
+# (benchmarks/rows.py, seed 102, spaced ones counting twice) likelier than all other texts of the
+# lattice (LeCun et al. 1998, section VI). Two networks gave nearly the same weights.
 LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
-CUT = 0.1  # nats for each stroke that is cut
-GAP = 3.0  # nats for white inside a digit, per line height
-WIDE = 0.4  # nats for width over `USUAL_WIDTH`, per line height
+SURE = 1.5  # per nat of that probability
+EVIDENCE = 1.8  # for evidence as high as the network's threshold …
+WHOLE = 1.4  # … and more for ink with white on both sides, which is seldom two digits …
+MOST_EVIDENCE = 2.5  # … for up to so many times the threshold
+DIGIT = 1.5  # against each digit
+CUT = 0.8  # against each stroke that is cut
+WIDE = 1.8  # against width over `USUAL_WIDTH`, per line height
 USUAL_WIDTH = 0.8  # of the line's height
-LOW = 0.3  # nats for what a digit lacks of `USUAL_HEIGHT`, per line height
+LOW = 2.7  # against what a digit lacks of `USUAL_HEIGHT`, per line height
 USUAL_HEIGHT = 0.8  # of the line's height
-REFUSED = 3.0  # nats for ink that the network refuses: as much as leaving it unread
-SKIP = 2.5  # nats for a piece as high as the line that is left unread; by the cube of its height,
-# so that a scrap left over by a cut costs next to nothing, and a digit is lost only at p < 0.1
+LYING = 1.0  # against width over the digit's own height, per height
+SKIP = 6.0  # against leaving a piece as high as the line unread, by the cube of its height …
+SKIP_ANY = 1.6  # … and against leaving any: a scrap that a cut left over costs little more
+
+# A digit that the network refuses is read among digits: there it is more likely to be one.
+AMONG = 0.5  # of a line's digits must be accepted
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,19 +102,20 @@ class Candidate:
     box: tuple[int, int, int, int]  # left, top, right, bottom in pixels of the ink
     height: float  # in line heights, like all lengths below
     width: float
-    white: float  # the gaps between its pieces
     cut: float  # strokes cut on its left
+    whole: bool  # nothing is cut on its left and right
     frame: np.ndarray
 
-    def cost(self, answer: Prediction) -> float:
-        """How unlikely it is that this is one digit, in nats."""
+    def worth(self, answer: Prediction, support: float) -> float:
+        """How likely it is that this is one digit, in nats; `support` is evidence in thresholds."""
         return (
-            -np.log(max(answer.confidence, LEAST_PROB))
-            + REFUSED * (answer.digit is None)
-            + CUT * self.cut
-            + GAP * self.white
-            + WIDE * max(0, self.width - USUAL_WIDTH)
-            + LOW * max(0, USUAL_HEIGHT - self.height)
+            SURE * np.log(max(answer.confidence, LEAST_PROB))
+            + (EVIDENCE + WHOLE * self.whole) * min(support, MOST_EVIDENCE)
+            - DIGIT
+            - CUT * self.cut
+            - WIDE * max(0, self.width - USUAL_WIDTH)
+            - LOW * max(0, USUAL_HEIGHT - self.height)
+            - LYING * max(0, self.width / self.height - 1)
         )
 
 
@@ -131,15 +140,29 @@ def read(model: nn.Module, image: Any) -> Reading:
     if not found:
         return Reading((), "no ink has a digit's shape")
     answers = read_frames(model, np.stack([candidate.frame for candidate in found]))
+    worths = _worths(model, found, answers)
     width, height = picture_size(image)
     scale = width / ink.shape[1], height / ink.shape[0]
     lines = []
     for number, line in enumerate(page.lines):
-        own = [(c, a) for c, a in zip(found, answers, strict=True) if c.line == number]
+        own = [way for way in zip(worths, found, answers, strict=True) if way[1].line == number]
         path = _best_path(line, own)
-        lines.append(tuple(_digit(c, a, scale) for c, a in path if a.digit is not None))
+        accepted = [answer.digit is not None for _, answer in path]
+        among = np.mean(accepted or [0]) >= AMONG
+        kept = [way for way, good in zip(path, accepted, strict=True) if good or among]
+        lines.append(tuple(_digit(candidate, answer, scale) for candidate, answer in kept))
     lines = tuple(line for line in lines if line)
     return Reading(lines, None if lines else "nothing looks like a digit")
+
+
+def _worths(model: nn.Module, found: list[Candidate], answers: list[Prediction]) -> np.ndarray:
+    """What each candidate is worth, `(n,)` nats."""
+    config = model.config
+    # The temperature is taken out again; an even shift of all logits does not change the evidence.
+    probs = np.maximum(np.stack([answer.probs for answer in answers]), np.finfo(np.float32).tiny)
+    support = evidence(torch.from_numpy(np.log(probs)) * config.temperature)
+    support = (support / max(config.threshold, 1e-6)).tolist()  # some networks refuse nothing: 0
+    return np.array([c.worth(*each) for c, *each in zip(found, answers, support, strict=True)])
 
 
 def candidates(page: Page, ink: np.ndarray) -> list[Candidate]:
@@ -167,7 +190,8 @@ def _candidate(page: Page, ink: np.ndarray, number: int, start: int, stop: int) 
     if white > MOST_WHITE:
         return None
     seen = frame(_ink_of(run, page, ink))
-    return Candidate(number, start, stop, box, height, width, white, run[0].cut, seen)
+    cut = [run[0].cut, *(piece.cut for piece in line.pieces[stop : stop + 1])]
+    return Candidate(number, start, stop, box, height, width, cut[0], not any(cut), seen)
 
 
 def _around(run: tuple[Piece, ...]) -> tuple[int, int, int, int]:
@@ -202,21 +226,21 @@ def _white(run: tuple[Piece, ...]) -> float:
 
 
 def _best_path(
-    line: Line, candidates: list[tuple[Candidate, Prediction]]
+    line: Line, candidates: list[tuple[float, Candidate, Prediction]]
 ) -> list[tuple[Candidate, Prediction]]:
-    """The cheapest way through the line: every piece is in one digit, or skipped (Viterbi 1967)."""
-    ends: dict[int, list[tuple[Candidate, Prediction]]] = {}
-    for candidate, answer in candidates:
-        ends.setdefault(candidate.stop, []).append((candidate, answer))
-    best: list[tuple[float, list]] = [(0.0, [])]  # cost and path up to each piece
+    """The best way through the line: every piece is in one digit, or skipped (Viterbi 1967)."""
+    ends: dict[int, list[tuple[float, Candidate, Prediction]]] = {}
+    for way in candidates:
+        ends.setdefault(way[1].stop, []).append(way)
+    best: list[tuple[float, list]] = [(0.0, [])]  # worth and path up to each piece
     for stop, piece in enumerate(line.pieces, start=1):
-        cost, path = best[stop - 1]
+        worth, path = best[stop - 1]
         height = (piece.box[3] - piece.box[1]) / line.height
-        ways = [(cost + SKIP * height**3, path)]
-        for candidate, answer in ends.get(stop, []):
-            cost, path = best[candidate.start]
-            ways.append((cost + candidate.cost(answer), [*path, (candidate, answer)]))
-        best.append(min(ways, key=lambda way: way[0]))
+        ways = [(worth - SKIP * height**3 - SKIP_ANY, path)]
+        for added, candidate, answer in ends.get(stop, []):
+            worth, path = best[candidate.start]
+            ways.append((worth + added, [*path, (candidate, answer)]))
+        best.append(max(ways, key=lambda way: way[0]))
     return best[-1][1]
 
 
@@ -224,4 +248,5 @@ def _digit(candidate: Candidate, answer: Prediction, scale: tuple[float, float])
     left, top, right, bottom = candidate.box
     x, y = round(left * scale[0]), round(top * scale[1])
     box = x, y, round(right * scale[0]) - x, round(bottom * scale[1]) - y
-    return ReadDigit(box, answer.digit, answer.confidence, answer.probs, answer.frame)
+    digit = int(answer.probs.argmax())
+    return ReadDigit(box, digit, answer.confidence, answer.probs, answer.frame)

@@ -1,14 +1,19 @@
 """Reading several digits, drawn here point by point, so that the truth is known."""
 
+import copy
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mnist_cnn import cli
+from mnist_cnn.evaluate import evidence
 from mnist_cnn.pieces import find_pieces
+from mnist_cnn.predict import read_frames
 
 # Strokes as "x,y" points in a box 40 wide and 60 high.
 SHAPES = {
@@ -70,6 +75,19 @@ def test_touching_digits_are_parted(model):
     reading = model.read(picture)
     assert reading.text == "503"
     assert overlap(reading.digits[1].box, (65, 46, 48, 68)) > 0.7
+
+
+def test_a_digit_that_is_refused_alone_is_read_among_digits(model):
+    picture = written(("5", 30, 50), ("0", 110, 50), ("3", 190, 50))
+    frames = np.stack([digit.frame for digit in model.read(picture).digits])
+    with torch.inference_mode():
+        least, middle, most = sorted(evidence(model(torch.from_numpy(frames))).tolist())
+    strict = copy.deepcopy(model)
+    strict.config = replace(model.config, threshold=(least + middle) / 2)
+    assert [answer.digit for answer in read_frames(strict, frames)].count(None) == 1
+    assert strict.read(picture).text == "503"
+    strict.config = replace(model.config, threshold=most + 0.01)
+    assert strict.read(picture).text == ""
 
 
 def test_lines_are_read_from_top_to_bottom(model):
