@@ -149,6 +149,8 @@ def _checked(array: Any) -> np.ndarray:
                 f"a float picture must lie in [0, 1], got {low} to {high}; divide by its maximum "
                 "or pass uint8"
             )
+    if array.shape[2] == 3 and (array == array[..., :1]).all():
+        array = array[..., :1]  # grey, as most drawings are: a third of the work
     array = _reduced(array if array.dtype.name in ("uint8", "uint16") else array.astype(np.float32))
     return array.astype(np.float32) / scales[array.dtype.name]
 
@@ -185,14 +187,15 @@ def _picture_ink(pixels: np.ndarray) -> np.ndarray:
         if opaque.mean() < 0.5 or (one_colour and not opaque.all()):
             return alpha
         pixels = alpha[..., None] * colours + (1 - alpha[..., None]) * usual
-    ground = _flat_ground(pixels)
-    return _photo_ink(pixels) if ground is None else _flat_ink(pixels, ground)
+    distance = _from_flat_ground(pixels)
+    return _photo_ink(pixels) if distance is None else _flat_ink(distance)
 
 
-def _flat_ground(pixels: np.ndarray) -> np.ndarray | None:
-    """The ground's colour if most of the picture's border has exactly one, else `None`.
+def _from_flat_ground(pixels: np.ndarray) -> np.ndarray | None:
+    """How far each pixel's colour lies from the ground's, `(H, W)`; `None` if that has not one.
 
-    In a larger picture half of all pixels have it too: a sheet on an even table is a photo.
+    It has if most of the picture's border has exactly one, and in a larger picture half of all
+    pixels have it too: a sheet on an even table is a photo.
     """
     height, width, channels = pixels.shape
     strip = max(1, round(EDGE * min(height, width)))
@@ -203,17 +206,13 @@ def _flat_ground(pixels: np.ndarray) -> np.ndarray | None:
     small = min(height, width) < CLEANED
     if (np.abs(edge - ground).max(1) < EXACT).mean() < 0.7:
         return None
-    return ground if small or (_distance(pixels, ground) < FLAT).mean() > 0.5 else None
+    # In the channel where it is farthest.
+    distance = np.maximum.reduce([np.abs(pixels[..., c] - ground[c]) for c in range(channels)])
+    return distance if small or (distance < FLAT).mean() > 0.5 else None
 
 
-def _distance(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """How far each pixel's colour lies from a colour, in the channel where it is farthest."""
-    return np.maximum.reduce([np.abs(pixels[..., c] - colour[c]) for c in range(len(colour))])
-
-
-def _flat_ink(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
+def _flat_ink(ink: np.ndarray) -> np.ndarray:
     """Ink on a ground of one colour is the distance from that colour."""
-    ink = _distance(pixels, ground)
     # A few hot pixels do not decide how strong the ink is; on a small picture every pixel counts.
     strongest = np.quantile(ink, 0.999) if ink.size > 10_000 else ink.max()
     if strongest < FAINTEST:
