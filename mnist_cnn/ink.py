@@ -34,6 +34,7 @@ PENS = 4  # strokes cross and run together, but no wider than so many pens …
 LEAST_WIDEST = 0.03  # … and than this, or blur would count as light
 LINE = 0.016  # how thick a printed line is
 THICK_LINE = 0.04  # and how thick at most
+SAME_LINE = 2  # pixels: lines whose ends differ by less are one
 AT_BORDER = 0.03  # of a line: so near the picture's border it must still be seen
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
 DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
@@ -417,8 +418,13 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     apart, parallel = _beside_each_other(thin)
     beside = (parallel & (apart > 3 * LINE * max(mask.shape)) & (covered > 0.5)).any(1)
     thin = thin[(covered > 0.85) | ((covered > 0.5) & beside)]
-    thick, covered, whole = _straight_lines(mask, THICK_LINE)
-    return np.concatenate([thin, thick[(covered > 0.85) & whole]])
+    # Thick lines are as well seen, and sooner found, at half the size.
+    half = cv2.resize(mask, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    thick, covered, whole = _straight_lines(half, THICK_LINE)
+    lines = np.concatenate([thin, 2 * thick[(covered > 0.85) & whole]])
+    # The transform finds a line again and again.
+    _, first = np.unique(lines // SAME_LINE, axis=0, return_index=True)
+    return lines[first]
 
 
 def _straight_lines(mask: np.ndarray, widest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
