@@ -53,6 +53,7 @@ EXACT = 0.012  # three levels of 256: the ground of a drawing has one colour
 EDGE = 0.02  # of the picture's side: the strip along its border that shows the ground
 FLAT = 0.05  # colours this close to each other count as one
 FAINTEST = 0.08  # weaker contrast than this is no ink
+BOLD = 0.55  # mean contrast: no shadow is as dark as ink may be
 LOUDEST = 0.3  # stronger contrast than this is no noise
 FAINT_PART = 0.3  # of the ink's usual contrast: a pen pressed lightly leaves no less
 VISIBLE = 0.15  # ink under this is taken for noise when the digit's box is measured
@@ -240,9 +241,9 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     # Now that the pen is known, a second look drops what is much wider: the edges of a shadow.
     pens = max(PENS * _pen(mask) / max(mask.shape), LEAST_WIDEST)
     if mask.any() and pens < WIDEST:
-        seen = cv2.dilate(mask, np.ones((5, 5)))
+        seen = cv2.dilate(mask, np.ones((5, 5))) > 0
         contrast, mask = _photo_mask(grey, pens)
-        mask = _grown_from(seen > 0, mask)
+        mask = _grown_from(seen, mask)
     if not mask.any():
         return np.zeros(grey.shape, np.float32)
     # A ramp around half of the ink's strength nearby keeps the stroke's soft edge.
@@ -489,26 +490,28 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     sides = at_start.sum(1) + at_end.sum(1)
     # What touches a border and hardly reaches into the picture is the rest of a line or an edge.
     inwards = np.where(at_start | at_end, stats[:, 2:4], side).min(1)
-    for most in (0, 2, 4) if drawn else (0, 1):
+    depth = np.bincount(labels[on], cv2.distanceTransform(mask, cv2.DIST_L2, 5)[on], count)
+    widths = 4 * depth / np.maximum(area, 1)
+    slender = drawn | (widths <= STAIN * sizes)
+    # A stroke that turns, and no edge: it may touch the border.
+    body = slender & (np.minimum(width, height) > BODY * np.maximum(width, height))
+    for most in (0, 2, 4) if drawn else (0, 1, 2):
         able = (np.minimum(sizes, inwards) >= SMALLEST * side) & (sides <= most)
         able[0] = False  # the ground
+        if not drawn and most == 2:
+            able &= body & (ink > BOLD * area)
         if able.any():
             break
     else:
         return np.zeros_like(mask)
-    depth = np.bincount(labels[on], cv2.distanceTransform(mask, cv2.DIST_L2, 5)[on], count)
-    widths = 4 * depth / np.maximum(area, 1)
-    strokes = able & (drawn | (widths <= STAIN * sizes))
-    able = strokes if strokes.any() else able
+    able = able & slender if (able & slender).any() else able
     main = int(np.argmax(able * ink / np.maximum(widths, 1)))  # the longest, if lines are straight
     same_pen = drawn | (widths <= SAME_PEN * widths[main])
     # A hat or a dot may be all of a digit that stays clear of the border.
-    body = (sides == 1) & ~able & same_pen & (widths <= STAIN * sizes)
-    body &= (np.minimum(width, height) > BODY * np.maximum(width, height)) & (
-        sizes > 2 * sizes[main]
-    )
+    body &= (sides <= 2) & same_pen & (sizes > 2 * sizes[main])
     body &= _gaps(boxes, boxes[main]) <= NEAR * sizes[main]
-    if body.any():
+    body[0] = False
+    if (body & ~able).any():
         able, main = able | body, int(np.argmax(body * ink))
     # Heights compare: digits that run together are as high as one, but longer.
     digits = np.flatnonzero(able & same_pen & (height >= ALIKE * height[main]))
