@@ -63,7 +63,7 @@ def split(run: Run, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Ten
             "pass a smaller --val-size"
         )
     kept_frames = len(frames) - run.recipe.val_size
-    total = kept_frames + round(run.recipe.added_share * run.recipe.added)
+    total = kept_frames + run.recipe.added_seen
     if run.recipe.batch_size > total:  # before drawing, which takes a while
         raise ValueError(
             f"batch_size {run.recipe.batch_size} is larger than the {total} training frames; "
@@ -171,7 +171,8 @@ def train(
     last, digest = out / "checkpoints" / "last.pt", data.digest(frames, labels)
     frames, labels, val_frames, val_labels = split(run, frames, labels)
     share = (accelerator.process_index, accelerator.num_processes)
-    dataset = Batches(frames, labels, recipe.batch_size, run, share, recipe.added)
+    added = (recipe.added, recipe.added_seen)
+    dataset = Batches(frames, labels, recipe.batch_size, run, share, added)
     training = Training(run, dataset.steps, engine)
     if checkpoint:
         training.load(checkpoint)
@@ -451,7 +452,7 @@ def run_of(args: argparse.Namespace) -> Run:
                 f"{', '.join(asked)} cannot go with --dataset {recipe.dataset}: only digits are "
                 "drawn, and its classes are others"
             )
-        recipe = dataclasses.replace(recipe, **dict.fromkeys(ADDED, 0))
+        recipe = dataclasses.replace(recipe, **dict.fromkeys(ADDED, 0), added_share=1.0)
     return Run(
         args.recipe, args.seed, recipe, dataclasses.replace(config, class_names=names), augmentation
     )

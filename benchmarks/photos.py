@@ -178,9 +178,9 @@ def shape(ink: np.ndarray, digit: int) -> Shape:
 def parts(mask: np.ndarray) -> tuple[int, int]:
     """How many parts a mask has, and how many its ground: one more than it has holes."""
     ink, ground = mask.astype(np.uint8), np.pad(~mask, 1, constant_values=True).astype(np.uint8)
-    return cv2.connectedComponents(ink)[0] - 1, cv2.connectedComponents(ground, connectivity=4)[
-        0
-    ] - 1
+    ink_count, _ = cv2.connectedComponents(ink)
+    ground_count, _ = cv2.connectedComponents(ground, connectivity=4)
+    return ink_count - 1, ground_count - 1
 
 
 def pruned(thin: np.ndarray, length: int = 5) -> np.ndarray:
@@ -218,7 +218,10 @@ def skeleton(mask: np.ndarray) -> np.ndarray:
 
 
 class Digits:
-    """MNIST test digits and generated strokes, in ways that training does not see, by turns."""
+    """MNIST test digits and generated strokes, in ways that training does not see, by turns.
+
+    Those whose shape a pen along their skeleton does not draw again are left out.
+    """
 
     def __init__(self, data_dir: str) -> None:
         self.frames, self.labels = data.load("mnist", data_dir, train=False)

@@ -88,8 +88,8 @@ def merge(theirs: str, ours: str) -> str:
     edited.data.model_name = edited.data.model_name or new.data.model_name
     datasets = edited.data.datasets or []
     datasets = [datasets] if isinstance(datasets, str) else datasets
-    theirs = [name for name in datasets if name not in written]
-    edited.data.datasets = [*(new.data.datasets or []), *theirs] or None
+    others = [name for name in datasets if name not in written]
+    edited.data.datasets = [*(new.data.datasets or []), *others] or None
     untrue = set(ModelCard.load(TEMPLATE).data.tags) - set(new.data.tags or [])
     edited.data.tags = [tag for tag in edited.data.tags or [] if tag not in untrue] or None
     for key in ("co2_eq_emissions", "base_model"):
@@ -218,6 +218,8 @@ def _data(report: Mapping[str, Any]) -> str:
     added = [_ADDED[key] for key in _ADDED if recipe.get(key)]
     if added:
         text += f" Added are {', '.join(added[:-1])}{' and ' if added[:-1] else ''}{added[-1]}."
+        if (seen := recipe.get("added_share", 1)) < 1:
+            text += f" An epoch sees {seen:.0%} of what is added, another part each time."
     if recipe.get("init_from"):
         text += f" Training began with the weights of `{recipe['init_from']}`."
     if recipe["dataset"] == "mnist":
@@ -246,8 +248,8 @@ _ADDED = {
     "that are rare in the USA (a 1 with a flag, a 7 with a bar)",
     "reinked_digits": "training digits drawn again from their skeletons with other pens",
     "candidates": "digits cut out of lines of touching digits, whole and broken",
-    "nondigits": "non-digits (letters, shapes, scribbles, pieces of digits, several digits at "
-    "once)",
+    "nondigits": "non-digits (letters, printed signs, shapes, scribbles, pieces of digits, several "
+    "digits at once)",
 }
 
 

@@ -97,7 +97,8 @@ def coarse(ink: Ink, stroke: float, rng: np.random.Generator) -> Ink:
     size = [max(1, round(side / pixel)) for side in ink.shape[::-1]]
     small = cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
     soft = cv2.resize(small, ink.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.clip((soft / soft.max() - rng.uniform(0.15, 0.35)) / rng.uniform(0.3, 0.6), 0, 1)
+    soft = soft / max(soft.max(), 0.1)
+    return np.clip((soft - rng.uniform(0.15, 0.35)) / rng.uniform(0.3, 0.6), 0, 1)
 
 
 KINDS = (breaks, ragged, faint, blur, specks, ruled, filled, thickened, eroded, coarse)
@@ -118,8 +119,8 @@ def _somewhere_on(ink: Ink, rng: np.random.Generator) -> np.ndarray:
 
 def _noise(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.ndarray:
     """A smooth random field with mean 0 and deviation 1, its grain about `scale` pixels."""
-    coarse = [max(2, int(np.ceil(side / scale)) + 1) for side in shape]
-    field = rng.standard_normal(coarse, np.float32)
+    cells = [max(2, int(np.ceil(side / scale)) + 1) for side in shape]
+    field = rng.standard_normal(cells, np.float32)
     return cv2.resize(field, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 

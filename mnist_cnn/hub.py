@@ -27,9 +27,8 @@ from huggingface_hub.errors import (
 )
 
 PATIENCE = 4.5  # seconds for the Hub's first word; the client alone would wait 23 and longer
-SILENCE = (
-    30.0  # seconds without a byte until a connection counts as broken; the client has no limit
-)
+# Seconds without a byte until a connection counts as broken; the client has no limit.
+SILENCE = 30.0
 
 # What a folder of weights holds, and how many bytes each file may have at most: whoever made it may
 # mean harm. The largest network that a config may ask for has 200 MB of weights.
@@ -297,7 +296,8 @@ def explained(repo_id: str, revision: str | None = None, kind: str = "model") ->
     """Turns the client's exceptions into ours, which say what to do; ends endless waits."""
     hooks = get_session().event_hooks["request"]
     if _end_silence not in hooks:
-        hooks.append(_end_silence)  # and it stays: corrections are sent later, in the background
+        # It stays as long as the client's session: corrections are sent later, in the background.
+        hooks.append(_end_silence)
     try:
         yield
     except RuntimeError as error:  # how the client reports an upload that failed

@@ -34,7 +34,7 @@ PENS = 4  # strokes cross and run together, but no wider than so many pens …
 LEAST_WIDEST = 0.03  # … and than this, or blur would count as light
 LINE = 0.016  # how thick a printed line is
 THICK_LINE = 0.04  # and how thick at most
-SAME_LINE = 2  # pixels: lines whose ends differ by less are one
+LINE_GRID = 2  # pixels: on so fine a grid the ends of lines are compared
 AT_BORDER = 0.03  # of a line: so near the picture's border it must still be seen
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
 DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
@@ -236,7 +236,7 @@ def _flat_ink(ink: np.ndarray) -> np.ndarray:
 def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     """Ink on a ground that changes across the picture: light, shadow, the paper's own colour."""
     scale = min(1, PHOTO_SIDE / max(pixels.shape[:2]))
-    grey = cv2.resize(pixels.mean(2), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    grey = _resized(pixels.mean(2), scale)
     contrast, mask = _photo_mask(grey, WIDEST)
     # Now that the pen is known, a second look drops what is much wider: the edges of a shadow.
     pens = max(PENS * _pen(mask) / max(mask.shape), LEAST_WIDEST)
@@ -292,7 +292,7 @@ def _contrast(grey: np.ndarray, widest: float) -> np.ndarray:
     """
     height, width = grey.shape
     scale = GROUND_SIDE / max(height, width)
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small = _resized(grey, scale)
     small = np.round(cv2.GaussianBlur(small, (0, 0), 1) * 255).astype(np.uint8)
     light_ink = _ink_is_light(small)
     small = 255 - small if light_ink else small
@@ -360,31 +360,31 @@ def _without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) ->
     lines = _printed_lines(faint)
     if not lines.size:
         return mask
-    upright = _upright(lines)
+    upright = np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
     pieces = lines[~upright], lines[upright]
     seen = [mask[_drawn(line[None], mask.shape, 1) > 0].mean() > PRESENT for line in lines]
-    lines, depth = lines[seen], cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    lines, upright = lines[seen], upright[seen]
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     depth = cv2.dilate(depth, np.ones((5, 5)))[(_drawn(lines, mask.shape, 3) & mask) > 0]
     thick = 2 * round(float(np.median(depth))) if depth.size else 1
-    upright = _upright(lines)
     darker = _darker_strokes(mask, strength, lines)
     for group, across in ((lines[~upright], (thick + 2, 1)), (lines[upright], (1, thick + 2))):
         strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(across, np.uint8))
         erased = (_drawn(group, mask.shape, thick + 4) > 0) & ~darker
         mask = np.where(erased, strokes, mask)
-    # What lies wholly on a line, and along it, is a piece of it.
+    return _without_pieces(mask, pieces, thick)
+
+
+def _without_pieces(mask: np.ndarray, lines: tuple[np.ndarray, ...], thick: int) -> np.ndarray:
+    """Drop what lies wholly on a line, and along it: the lying lines, the upright ones."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     width, height = stats[:, 2], stats[:, 3]
     kept = np.ones(count, bool)
-    for group, long, short in zip(pieces, (width, height), (height, width), strict=True):
+    for group, long, short in zip(lines, (width, height), (height, width), strict=True):
         wide = _drawn(group, mask.shape, thick + 4)
         share = np.bincount(labels.ravel(), wide.ravel(), count) / np.bincount(labels.ravel())
         kept &= (share < 0.9) | (short > 2 * thick + 4 + SLOPE * long)
     return mask * kept[labels].astype(np.uint8)
-
-
-def _upright(lines: np.ndarray) -> np.ndarray:
-    return np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
 
 
 def _darker_strokes(mask: np.ndarray, strength: np.ndarray, lines: np.ndarray) -> np.ndarray:
@@ -415,16 +415,16 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     beside another. A thicker one, as a close look at ruled paper shows it, must leave the picture
     at both ends, for strokes may be as thick and as long.
     """
-    thin, covered, whole = _straight_lines(mask, LINE)
+    thin, covered, _ = _straight_lines(mask, LINE)
     apart, parallel = _beside_each_other(thin)
     beside = (parallel & (apart > 3 * LINE * max(mask.shape)) & (covered > 0.5)).any(1)
     thin = thin[(covered > 0.85) | ((covered > 0.5) & beside)]
     # Thick lines are as well seen, and sooner found, at half the size.
-    half = cv2.resize(mask, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    half = _resized(mask, 0.5)
     thick, covered, whole = _straight_lines(half, THICK_LINE)
     lines = np.concatenate([thin, 2 * thick[(covered > 0.85) & whole]])
     # The transform finds a line again and again.
-    _, first = np.unique(lines // SAME_LINE, axis=0, return_index=True)
+    _, first = np.unique(lines // LINE_GRID, axis=0, return_index=True)
     return lines[first]
 
 
@@ -475,7 +475,8 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     not; on a drawn picture it may still be a part of one. The component with the longest strokes
     is a digit, and so is every other that is about as high. With each goes what lies close to it
     and is not too small against it: a detached hat, the part beyond a gap. In a photo, what no pen
-    of the same width drew is a stain, a shadow or a reflection.
+    of the same width drew is a stain, a shadow or a reflection; but a broad stroke may touch the
+    border if what stays clear of it is only its hat or dot, or if nothing does and it is bold.
     """
     side = max(mask.shape)
     joint = round(GAP * side) | 1
@@ -562,6 +563,13 @@ def _centre_of_mass(ink: np.ndarray) -> tuple[int, int]:
     row = (ink.sum(1, dtype=np.float64) @ np.arange(ink.shape[0])) / total
     column = (ink.sum(0, dtype=np.float64) @ np.arange(ink.shape[1])) / total
     return int(np.floor(row + 0.5)), int(np.floor(column + 0.5))
+
+
+def _resized(levels: np.ndarray, scale: float) -> np.ndarray:
+    """Reduce a picture; a side keeps at least one pixel."""
+    height, width = levels.shape
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(levels, size, interpolation=cv2.INTER_AREA)
 
 
 def _scaled(ink: np.ndarray, longer: int) -> np.ndarray:

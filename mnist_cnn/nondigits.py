@@ -1,4 +1,4 @@
-"""Ink that no sensible reader takes for a digit: letters, shapes, scribbles, pieces, pairs.
+"""Ink that no sensible reader takes for a digit: letters, signs, shapes, scribbles, pieces.
 
 Signs that are digits to some reader are left out: O o I l i J Z z S s B b G g q Q y a and
 their like, a bare line (a 1), a closed ring (a 0).

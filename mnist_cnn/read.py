@@ -148,7 +148,7 @@ def read(model: nn.Module, image: Any) -> Reading:
         own = [way for way in zip(worths, found, answers, strict=True) if way[1].line == number]
         path = _best_path(line, own)
         accepted = [answer.digit is not None for _, answer in path]
-        among = np.mean(accepted or [0]) >= AMONG
+        among = sum(accepted) >= AMONG * len(accepted)
         kept = [way for way, good in zip(path, accepted, strict=True) if good or among]
         lines.append(tuple(_digit(candidate, answer, scale) for candidate, answer in kept))
     lines = tuple(line for line in lines if line)
@@ -161,8 +161,10 @@ def _worths(model: nn.Module, found: list[Candidate], answers: list[Prediction])
     # The temperature is taken out again; an even shift of all logits does not change the evidence.
     probs = np.maximum(np.stack([answer.probs for answer in answers]), np.finfo(np.float32).tiny)
     support = evidence(torch.from_numpy(np.log(probs)) * config.temperature)
-    support = (support / max(config.threshold, 1e-6)).tolist()  # some networks refuse nothing: 0
-    return np.array([c.worth(*each) for c, *each in zip(found, answers, support, strict=True)])
+    # A network that refuses nothing has learned no measure of its evidence.
+    support = support / config.threshold if config.threshold else torch.ones_like(support)
+    ways = zip(found, answers, support.tolist(), strict=True)
+    return np.array([candidate.worth(*each) for candidate, *each in ways])
 
 
 def candidates(page: Page, ink: np.ndarray) -> list[Candidate]:

@@ -10,7 +10,7 @@ from mnist_cnn.model import FLAGSHIP, PRESETS, SPEED, TINY, Config
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("onecycle", "constant")
 LOSSES = ("cross-entropy", "squared")
-ADDED = ("drawn_digits", "reinked_digits", "nondigits", "candidates")  # frames that are no data
+ADDED = ("drawn_digits", "reinked_digits", "nondigits", "candidates")  # made by the program
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Recipe:
     init_from: str = ""  # weights to start from: bundled, a folder, or USER/NAME[@REVISION]
     drawn_digits: int = 0  # pen-stroke digits, drawn by the program, added to the training frames
     reinked_digits: int = 0  # training digits drawn again from their skeletons, added too
-    nondigits: int = 0  # letters, shapes, scribbles and pieces, drawn by the program, added too
+    nondigits: int = 0  # letters, signs, shapes, scribbles and pieces, added too
     candidates: int = 0  # whole and broken digits, cut out of drawn lines, added too
     added_share: float = 1.0  # how much of what is added an epoch sees, another part each time
     nondigit_weight: float = 0.5  # of their loss, beside the digits'
@@ -68,8 +68,13 @@ class Recipe:
 
     @property
     def added(self) -> int:
-        """How many frames are added to the training frames."""
+        """How many frames the program makes and adds to the training frames."""
         return sum(getattr(self, name) for name in ADDED)
+
+    @property
+    def added_seen(self) -> int:
+        """How many of them an epoch sees."""
+        return round(self.added_share * self.added)
 
     def _check_together(self) -> None:
         """Flags that contradict each other."""

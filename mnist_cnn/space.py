@@ -198,21 +198,21 @@ def _card(
     return f"---\n{header}---\n\n# Handwritten digits\n\n{text}"
 
 
-_RUNS = (
+_OURS = (
     *("sdk", "sdk_version", "python_version", "app_file", "models", "datasets"),
     "preload_from_hub",
 )
 
 
 def _merged(theirs: str, ours: str) -> bytes:
-    """Their README with our values of the keys that make the app run."""
+    """Their README with our values of the keys that say what runs and what it learned from."""
     try:
         edited, new = RepoCard(theirs), RepoCard(ours)
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"the metadata of the Space's README cannot be read: {error}") from error
     if not edited.text.strip() or "sdk_version" not in edited.data.to_dict():
         return ours.encode()  # the stub of a new Space
-    for key in _RUNS:
+    for key in _OURS:
         value = new.data.get(key)
         if value is None:
             edited.data.__dict__.pop(key, None)

@@ -52,7 +52,7 @@ class Batches(Dataset):
         batch_size: int,
         run: Run,
         share: tuple[int, int] = (0, 1),  # (which process, of how many)
-        added: int = 0,  # so many frames at the end are added ones: an epoch sees a share of them
+        added: tuple[int, int] = (0, 0),  # how many at the end are added, how many an epoch sees
     ) -> None:
         if batch_size % share[1]:
             raise ValueError(
@@ -62,8 +62,8 @@ class Batches(Dataset):
         self.frames, self.labels = frames.numpy(), labels
         self.batch_size, self.seed, self.share = batch_size, run.seed, share
         self.augmenter = Augmenter(run.augmentation)
-        self.parts = len(frames) - added, added, round(run.recipe.added_share * added)
-        self.steps = (self.parts[0] + self.parts[2]) // batch_size
+        self.parts = len(frames) - added[0], *added
+        self.steps = (len(frames) - added[0] + added[1]) // batch_size
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         epoch, step = key

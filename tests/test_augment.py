@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 import train
 from mnist_cnn import strokes
 from mnist_cnn.augment import Augmentation, Augmenter
-from mnist_cnn.recipes import NO_AUGMENTATION
+from mnist_cnn.recipes import ADDED, NO_AUGMENTATION
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +98,12 @@ def test_an_epoch_sees_every_digit_and_another_share_of_what_is_added():
     import torch
 
     recipe, config, _ = train.RECIPES["flagship"]
-    recipe = dataclasses.replace(recipe, batch_size=20, added_share=1 / 3)
+    none = dict.fromkeys(ADDED, 0)
+    recipe = dataclasses.replace(recipe, **none | {"nondigits": 30}, added_share=1 / 3)
     run = train.Run("flagship", 0, recipe, config, NO_AUGMENTATION)
     numbered = torch.arange(40, dtype=torch.uint8)[:, None, None].expand(40, 28, 28)
-    batches = train.Batches(numbered, torch.zeros(40), 20, run, added=30)
+    added = recipe.added, recipe.added_seen
+    batches = train.Batches(numbered, torch.zeros(40), 20, run, added=added)
     assert batches.steps == 1
     seen = [set(batches[epoch, 0][0][:, 0, 0].tolist()) for epoch in range(4)]
     assert all(len(epoch) == 20 and epoch >= set(range(10)) for epoch in seen)

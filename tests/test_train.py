@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 import train
 from mnist_cnn import data, load_model, publish, run_folder
 from mnist_cnn.evaluate import errors_outside_doubtful, evaluate
+from mnist_cnn.recipes import ADDED
 from mnist_cnn.training import NOT_A_DIGIT, loss_of
 
 ROOT = Path(__file__).parent.parent
-DRAWN = ("drawn-digits", "reinked-digits", "nondigits", "candidates")
+DRAWN = [name.replace("_", "-") for name in ADDED]
 # Two epochs of a small network: a few seconds.
 SMALL = ["--dataset", "synthetic", "--channels", "16,32", "--kernel-sizes", "3,3", "--val-size"]
 SMALL += ["400", "--epochs", "2", "--batch-size", "100", "--drawn-digits", "0", "--ema", "0.98"]

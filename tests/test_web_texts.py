@@ -58,5 +58,6 @@ def test_values_from_outside_stay_text(value):
 
 def test_about_shows_no_figures_where_the_report_lacks_some(model, monkeypatch):
     assert "99." in about(model)
-    monkeypatch.setattr(model, "report", {"test": {"accuracy": 0.99}})
-    assert "99." not in about(model)
+    for test in ({"accuracy": 0.99}, None):
+        monkeypatch.setattr(model, "report", {"test": test})
+        assert "99." not in about(model)

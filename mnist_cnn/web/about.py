@@ -15,7 +15,7 @@ MEASURED = {"n", "accuracy", "errors", "interval", "ece", "per_class"}
 def about(model: MnistCNN) -> str:
     """The numbers of the weights' own report, and pictures of the weights."""
     report = model.report
-    test = report.get("test", {})
+    test = report.get("test") or {}
     measured = test.keys() >= MEASURED
     rows = [("origin", plain(model.source)), ("parameters", f"{model.config.parameters():,}")]
     if "git_commit" in report:

@@ -131,7 +131,9 @@ class Readers:
 def _step_back() -> None:
     """Let the other threads go first, where threads have a priority of their own (Linux)."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), settings.LARGE_NICENESS)
+        usual = os.getpriority(os.PRIO_PROCESS, 0)  # which only root may go below
+        niceness = max(usual, settings.LARGE_NICENESS)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def _is_large(picture: bytes) -> bool:

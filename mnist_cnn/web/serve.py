@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import socket
+import sys
 import types
 from collections.abc import AsyncIterator
 from functools import partial
@@ -121,13 +122,14 @@ def _lighten(mounted: gr.routes.App, page: gr.Blocks) -> None:
         default_config=page.default_config, blocks={}
     )
     # An address is looked for in eighty patterns, twice; those that are called often come first.
-    for router in (mounted.router, _included(mounted.router)):
-        router.routes.sort(key=_how_often)
-        router._mark_routes_changed()
+    for router in (mounted.router, *_included(mounted.router)):
+        if hasattr(router, "_mark_routes_changed"):  # another FastAPI's routes stay as they are
+            router.routes.sort(key=_how_often)
+            router._mark_routes_changed()
 
 
-def _included(router: fastapi.APIRouter) -> fastapi.APIRouter:
-    return next(r.original_router for r in router.routes if hasattr(r, "original_router"))
+def _included(router: fastapi.APIRouter) -> list[fastapi.APIRouter]:
+    return [r.original_router for r in router.routes if hasattr(r, "original_router")]
 
 
 def _how_often(route: Any) -> int:
@@ -165,6 +167,8 @@ def _give_memory_back() -> None:
 
 def _glibc() -> ctypes.CDLL | None:
     """The C library, where it is the one that has these two functions."""
+    if sys.platform != "linux":
+        return None
     libc = ctypes.CDLL(None)
     return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
