@@ -13,7 +13,8 @@ def explain(model: nn.Module, frame: np.ndarray, digit: int | None = None) -> np
     """Where the evidence for a digit lies, `(28, 28)` float32 in [0, 1]; all 0 if there is none.
 
     Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365) of the digit's
-    log-probability along the way from an empty frame to this one. Only evidence in favour is shown.
+    logit along the way from an empty frame to this one: its log-probability hardly changes where the
+    network is sure. Only evidence in favour is shown.
 
     Args:
         frame: `(28, 28)` uint8, as in `Prediction.frame`.
@@ -30,9 +31,9 @@ def explain(model: nn.Module, frame: np.ndarray, digit: int | None = None) -> np
     ink = torch.from_numpy(frame).to(device) / 255  # (28, 28)
     middles = (torch.arange(STEPS, device=device) + 0.5) / STEPS
     path = (middles[:, None, None] * ink).requires_grad_()  # (STEPS, 28, 28)
-    log_probs = model(path).float().log_softmax(1)
+    logits = model(path).float()
     chosen = int(model(ink[None]).argmax()) if digit is None else digit
-    (slope,) = torch.autograd.grad(log_probs[:, chosen].sum(), path)
+    (slope,) = torch.autograd.grad(logits[:, chosen].sum(), path)
     model.train(training)
     evidence = (ink * slope.mean(0)).clamp(min=0).cpu().numpy()
     heat = cv2.GaussianBlur(evidence, (0, 0), BLUR) * (frame > 0)

@@ -241,9 +241,14 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     # Now that the pen is known, a second look drops what is much wider: the edges of a shadow.
     pens = max(PENS * _pen(mask) / max(mask.shape), LEAST_WIDEST)
     if mask.any() and pens < WIDEST:
-        seen = cv2.dilate(mask, np.ones((5, 5))) > 0
-        contrast, mask = _photo_mask(grey, pens)
-        mask = _grown_from(seen, mask)
+        closer, left = _photo_mask(grey, pens)
+        # What it finds anew may be the edge of a sheet; but bold ink is not lost, be it that the
+        # first look saw nothing but a shadow, or that it had a wrong idea of the pen.
+        again = _grown_from(cv2.dilate(mask, np.ones((5, 5))) > 0, left)
+        if again.any() or not _is_bold(closer, left):
+            left = again
+        if left.any() or not _is_bold(contrast, mask):
+            contrast, mask = closer, left
     if not mask.any():
         return np.zeros(grey.shape, np.float32)
     # A ramp around half of the ink's strength nearby keeps the stroke's soft edge.
@@ -252,6 +257,10 @@ def _photo_ink(pixels: np.ndarray) -> np.ndarray:
     usual = float(np.quantile(contrast[mask > 0], 0.8))
     soft = np.clip((contrast / np.clip(nearby, FAINT_PART * usual, usual) - 0.2) / 0.5, 0, 1)
     return soft * cv2.dilate(mask, np.ones((3, 3), np.uint8))
+
+
+def _is_bold(contrast: np.ndarray, mask: np.ndarray) -> bool:
+    return bool(mask.any()) and float(contrast[mask > 0].mean()) > BOLD
 
 
 def _pen(mask: np.ndarray) -> float:
