@@ -12,8 +12,8 @@ BLUR = 0.7  # pixels: evidence lies in strokes, not in single pixels
 def explain(model: nn.Module, frame: np.ndarray, digit: int | None = None) -> np.ndarray:
     """Where the evidence for a digit lies, `(28, 28)` float32 in [0, 1]; all 0 if there is none.
 
-    Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365) of the digit's
-    logit along the way from an empty frame to this one: its log-probability hardly changes where the
+    Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365) of the digit's logit
+    along the way from an empty frame to this one: the log-probability hardly changes where the
     network is sure. Only evidence in favour is shown.
 
     Args:
