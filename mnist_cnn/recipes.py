@@ -120,7 +120,7 @@ RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
     "flagship": (
         Recipe(
             epochs=50, drawn_digits=40_000, reinked_digits=20_000, nondigits=30_000,
-            candidates=20_000, added_share=0.33, val_size=2000,
+            candidates=30_000, added_share=0.3, val_size=2000,
         ),
         FLAGSHIP,
         Augmentation(),
