@@ -5,6 +5,7 @@ Two words (see README): *ink* is `(H, W)` float32 in [0, 1], white strokes on bl
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -201,9 +202,9 @@ def _from_flat_ground(pixels: np.ndarray) -> np.ndarray | None:
     """
     height, width, channels = pixels.shape
     strip = max(1, round(EDGE * min(height, width)))
-    mask = np.ones((height, width), bool)
-    mask[strip:-strip, strip:-strip] = False
-    edge = pixels[mask].reshape(-1, channels)
+    between = pixels[strip:-strip]
+    strips = pixels[:strip], pixels[-strip:], between[:, :strip], between[:, -strip:]
+    edge = np.concatenate([part.reshape(-1, channels) for part in strips])
     ground = np.median(edge, axis=0)
     small = min(height, width) < CLEANED
     if (np.abs(edge - ground).max(1) < EXACT).mean() < 0.7:
@@ -216,9 +217,11 @@ def _from_flat_ground(pixels: np.ndarray) -> np.ndarray | None:
 def _flat_ink(ink: np.ndarray) -> np.ndarray:
     """Ink on a ground of one colour is the distance from that colour."""
     # A few hot pixels do not decide how strong the ink is; on a small picture every pixel counts.
-    strongest = np.quantile(ink, 0.999) if ink.size > 10_000 else ink.max()
-    if strongest < FAINTEST:
+    hot = ink.size // 1000 if ink.size > 10_000 else 0
+    visible = ink[ink >= FAINTEST]
+    if visible.size <= hot:
         return np.zeros(ink.shape, np.float32)
+    strongest = np.partition(visible, -hot - 1)[-hot - 1]
     # Full ink stays as it is, to the bit; faint ink (pencil, grey, yellow) is brought to full.
     ink = ink if strongest > 0.97 else np.minimum(ink / strongest, 1)
     if min(ink.shape) < CLEANED:
@@ -476,60 +479,126 @@ def _beside_each_other(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return apart, np.abs(along @ along.T) > np.cos(np.radians(5))
 
 
-def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
-    """The components that make up the digit, or several of them.
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """Connected parts of a mask, of which those nearer than a gap count as one; the first is none.
 
-    Components nearer than a stroke's gap count as one. What touches the picture's border is no
-    digit (a finger, the table, a shadow, a dark scanner lid) if anything of a digit's size does
-    not; on a drawn picture it may still be a part of one. The component with the longest strokes
-    is a digit, and so is every other that is about as high. With each goes what lies close to it
-    and is not too small against it: a detached hat, the part beyond a gap. In a photo, what no pen
-    of the same width drew is a stain, a shadow or a reflection; but a broad stroke may touch the
-    border if what stays clear of it is only its hat or dot, or if nothing does and it is bold.
+    Lengths are in pixels.
     """
-    side = max(mask.shape)
-    joint = round(GAP * side) | 1
-    wide = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (joint, joint)))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
-    left, top, width, height = stats[:, :4].T
-    boxes = np.stack([left, top, left + width, top + height], axis=1)  # (count, 4)
-    sizes = np.maximum(width, height) - joint + 1
-    on = mask > 0
-    ink, area = (np.bincount(labels[on], w, count) for w in (strength[on], None))
-    at_start, at_end = boxes[:, :2] <= 0, boxes[:, 2:] >= mask.shape[::-1]
-    sides = at_start.sum(1) + at_end.sum(1)
-    # What touches a border and hardly reaches into the picture is the rest of a line or an edge.
-    inwards = np.where(at_start | at_end, stats[:, 2:4], side).min(1)
-    depth = np.bincount(labels[on], cv2.distanceTransform(mask, cv2.DIST_L2, 5)[on], count)
-    widths = 4 * depth / np.maximum(area, 1)
-    slender = drawn | (widths <= STAIN * sizes)
-    # A stroke that turns, and no edge: it may touch the border.
-    body = slender & (np.minimum(width, height) > BODY * np.maximum(width, height))
-    for most in (0, 2, 4) if drawn else (0, 1, 2):
-        able = (np.minimum(sizes, inwards) >= SMALLEST * side) & (sides <= most)
-        able[0] = False  # the ground
-        if not drawn and most == 2:
-            able &= body & (ink > BOLD * area)
-        if able.any():
-            break
-    else:
-        return np.zeros_like(mask)
-    able = able & slender if (able & slender).any() else able
-    main = int(np.argmax(able * ink / np.maximum(widths, 1)))  # the longest, if lines are straight
-    same_pen = drawn | (widths <= SAME_PEN * widths[main])
+
+    window: tuple[slice, slice]  # where in the mask they all lie
+    labels: np.ndarray  # of the window's pixels: which part each belongs to
+    boxes: np.ndarray  # (n, 4): left, top, right, bottom
+    sides: np.ndarray  # (n,): how many of the picture's borders each touches
+    inwards: np.ndarray  # (n,): how far it reaches into the picture from there
+    lengths: np.ndarray  # (n,): the box's longer side
+    widths: np.ndarray  # (n,): of its strokes
+    area: np.ndarray  # (n,): pixels
+    ink: np.ndarray  # (n,): the same, each pixel by its strength
+
+    @classmethod
+    def of(cls, mask: np.ndarray, strength: np.ndarray) -> "_Parts":
+        joint = round(GAP * max(mask.shape)) | 1
+        window = _around(mask, joint)
+        part, strength = mask[window], strength[window]
+        wide = cv2.dilate(part, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (joint, joint)))
+        n, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+        corner, size = stats[:, :2] + (window[1].start, window[0].start), stats[:, 2:4]
+        at_start, at_end = corner <= 0, corner + size >= mask.shape[::-1]
+        on, depth = part > 0, cv2.distanceTransform(part, cv2.DIST_L2, 5)
+        area, ink, depth = (
+            np.bincount(labels[on], by if by is None else by[on], n)
+            for by in (None, strength, depth)
+        )
+        return cls(
+            window,
+            labels,
+            np.concatenate([corner, corner + size], axis=1),
+            sides=at_start.sum(1) + at_end.sum(1),
+            inwards=np.where(at_start | at_end, size, max(mask.shape)).min(1),
+            lengths=size.max(1) - joint + 1,
+            widths=4 * depth / np.maximum(area, 1),
+            area=area,
+            ink=ink,
+        )
+
+    @property
+    def turning(self) -> np.ndarray:
+        """Which are neither a line nor an edge, `(n,)`."""
+        size = self.boxes[:, 2:] - self.boxes[:, :2]
+        return size.min(1) > BODY * size.max(1)
+
+
+def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The part of a picture that holds all of a mask and, where there is as much, a margin."""
+    left, top, width, height = cv2.boundingRect(mask)
+    return (
+        slice(max(top - margin, 0), top + height + margin),
+        slice(max(left - margin, 0), left + width + margin),
+    )
+
+
+def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
+    """The parts of a mask that make up the digit, or several of them.
+
+    The part with the longest strokes is a digit, and so is every other that is about as high. With
+    each goes what lies close to it and is not too small against it: a detached hat, the part beyond
+    a gap. In a photo, what no pen of the same width drew is a stain, a shadow or a reflection.
+    """
+    found, kept = _Parts.of(mask, strength), np.zeros_like(mask)
+    able, most = _able(found, max(mask.shape), drawn)
+    if not able.any():
+        return kept
+    # Ink by width is length.
+    main = int(np.argmax(able * found.ink / np.maximum(found.widths, 1)))
+    same_pen = drawn | (found.widths <= SAME_PEN * found.widths[main])
     # A hat or a dot may be all of a digit that stays clear of the border.
-    body &= (sides <= 2) & same_pen & (sizes > 2 * sizes[main])
-    body &= _gaps(boxes, boxes[main]) <= NEAR * sizes[main]
+    body = found.turning & same_pen & (found.sides <= 2) & _near(found, main)
+    body &= (drawn | _slender(found)) & (found.lengths > 2 * found.lengths[main])
     body[0] = False
     if (body & ~able).any():
-        able, main = able | body, int(np.argmax(body * ink))
+        able, main = able | body, int(np.argmax(body * found.ink))
     # Heights compare: digits that run together are as high as one, but longer.
+    height = found.boxes[:, 3] - found.boxes[:, 1]
     digits = np.flatnonzero(able & same_pen & (height >= ALIKE * height[main]))
-    near = np.any([_gaps(boxes, boxes[digit]) <= NEAR * sizes[digit] for digit in digits], axis=0)
-    part = near & same_pen & (sizes >= 0.1 * height[main]) & (ink >= 0.02 * np.median(ink[digits]))
-    part &= (sides <= (max(most, 2) if drawn else most)) | able
+    part = np.any([_near(found, digit) for digit in digits], axis=0) & same_pen
+    part &= (found.lengths >= 0.1 * height[main]) & (
+        found.ink >= 0.02 * np.median(found.ink[digits])
+    )
+    part &= (found.sides <= (max(most, 2) if drawn else most)) | able
     part[0] = False
-    return part[labels] * mask
+    kept[found.window] = part[found.labels] * mask[found.window]
+    return kept
+
+
+def _able(found: _Parts, side: int, drawn: bool) -> tuple[np.ndarray, int]:
+    """Which parts may be a digit, and how many of the picture's borders they may touch.
+
+    What touches a border is no digit (a finger, the table, a shadow, a dark scanner lid) if
+    anything of a digit's size does not; on a drawn picture it may still be a part of one. What
+    hardly reaches into the picture is the rest of a line or an edge. In a photo, broad strokes may
+    touch two borders if they turn, and are bold.
+    """
+    slender = drawn | _slender(found)
+    for most in (0, 2, 4) if drawn else (0, 1, 2):
+        able = np.minimum(found.lengths, found.inwards) >= SMALLEST * side
+        able &= found.sides <= most
+        able[0] = False
+        if not drawn and most == 2:
+            able &= slender & found.turning & (found.ink > BOLD * found.area)
+        if able.any():
+            break
+    return (able & slender if (able & slender).any() else able), most
+
+
+def _slender(found: _Parts) -> np.ndarray:
+    """Which parts are no stains, `(n,)`."""
+    return found.widths <= STAIN * found.lengths
+
+
+def _near(found: _Parts, digit: int) -> np.ndarray:
+    """Which parts lie close to a digit, `(n,)`."""
+    return _gaps(found.boxes, found.boxes[digit]) <= NEAR * found.lengths[digit]
 
 
 def _gaps(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
