@@ -119,8 +119,8 @@ _PLAIN = Recipe(
 RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
     "flagship": (
         Recipe(
-            epochs=50, drawn_digits=40_000, reinked_digits=20_000, nondigits=30_000,
-            candidates=30_000, added_share=0.3, val_size=2000,
+            epochs=46, drawn_digits=40_000, reinked_digits=20_000, nondigits=30_000,
+            candidates=30_000, added_share=0.25, val_size=2000,
         ),
         FLAGSHIP,
         Augmentation(),

@@ -43,13 +43,11 @@ def _accuracy(test: dict) -> str:
 
 
 def _per_class(test: dict) -> str:
-    names = "".join(f"<th>{plain(name)}</th>" for name in test["per_class"])
-    shares = "".join(f"<td>{share:.2%}</td>" for share in test["per_class"].values())
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{phrase("per_class")}">'
-        f"<table><caption>{phrase('per_class')}</caption>"
-        f"<tr>{names}</tr><tr>{shares}</tr></table></div>"
+    shares = "".join(
+        f"<div><dt>{plain(name)}</dt><dd>{share:.2%}</dd></div>"
+        for name, share in test["per_class"].items()
     )
+    return f'<h2>{phrase("per_class")}</h2><dl class="classes">{shares}</dl>'
 
 
 def _curve(history: list[dict]) -> str:
