@@ -47,8 +47,10 @@ from mnist_cnn.reink import reink_frames
 from mnist_cnn.rows import candidate_frames
 from mnist_cnn.training import NOT_A_DIGIT, Batches, Engine, Training
 
+LEFT_AT_START = {"checkpoints", "tracking"}  # in a run folder, before the first step
 SAVE_SECONDS = 30  # between checkpoints within an epoch: what a killed run loses at most
 WORN = 0.3  # share of the drawn ink that is damaged; more would teach what nobody can read
+VALIDATION_DRAWN = 2000  # drawn digits to fit a threshold on where none are held out
 VALIDATION_SEED = 1_000_003  # apart from the seeds that people pass, so drawings do not repeat
 
 
@@ -103,11 +105,15 @@ def calibrate(model: MnistCNN, run: Run, frames: Tensor, labels: Tensor) -> None
     """Fit temperature and refusal threshold on validation digits, and on as many drawn ones.
 
     Drawn digits are rarer ways of writing: a threshold from MNIST alone would refuse too many.
+    Without validation digits the temperature stays, and the threshold comes from drawn ones alone.
     """
-    logits = raw_logits(model, frames)
-    model.config = dataclasses.replace(model.config, temperature=fit_temperature(logits, labels))
+    logits = raw_logits(model, frames) if len(frames) else torch.zeros(0, 10)
+    if len(frames):
+        temperature = fit_temperature(logits, labels)
+        model.config = dataclasses.replace(model.config, temperature=temperature)
     if run.recipe.nondigits:
-        drawn, _ = strokes.draw_frames(len(frames), run.seed + VALIDATION_SEED, change=worn)
+        n = len(frames) or VALIDATION_DRAWN
+        drawn, _ = strokes.draw_frames(n, run.seed + VALIDATION_SEED, change=worn)
         logits = torch.cat([logits, raw_logits(model, torch.from_numpy(drawn))])
         threshold = fit_threshold(logits, run.recipe.refused)
         model.config = dataclasses.replace(model.config, threshold=threshold)
@@ -168,7 +174,7 @@ def train(
     """
     start, recipe, accelerator = time.perf_counter(), run.recipe, engine.accelerator
     commit = git_commit()  # now: the checkout may change while it trains
-    last, digest = out / "checkpoints" / "last.pt", data.digest(frames, labels)
+    last, digest = _checkpoint(out), data.digest(frames, labels)
     frames, labels, val_frames, val_labels = split(run, frames, labels)
     share = (accelerator.process_index, accelerator.num_processes)
     added = (recipe.added, recipe.added_seen)
@@ -234,8 +240,7 @@ def train(
     model = training.result().eval()
     if recipe.patience:
         model = MnistCNN.from_pretrained(out / "checkpoints" / "best").to(accelerator.device)
-    if len(val_frames):
-        calibrate(model, run, val_frames, val_labels)
+    calibrate(model, run, val_frames, val_labels)
     return model, {
         "git_commit": commit,
         "training_frames": len(frames),
@@ -367,10 +372,10 @@ def parser() -> argparse.ArgumentParser:
         description="Train a network.", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     group = result.add_argument_group("run")
-    group.add_argument("--recipe", default="flagship", help=", ".join(RECIPES))
+    group.add_argument("--recipe", metavar="NAME", help=f"{', '.join(RECIPES)} (flagship)")
     group.add_argument("--data-dir", default="data", help="where data lies or is downloaded to")
     group.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-seedN)")
-    group.add_argument("--seed", type=int, default=0, metavar="N")
+    group.add_argument("--seed", type=int, metavar="N", help="decides everything (0)")
     group.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--amp", default="auto", choices=["auto", "bf16", "fp16", "off"])
@@ -429,11 +434,12 @@ def _given(kind: type, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_of(args: argparse.Namespace) -> Run:
-    if args.recipe not in RECIPES:
-        raise ValueError(f"unknown recipe {args.recipe!r}; choose one of {', '.join(RECIPES)}")
-    if args.seed < 0:
-        raise ValueError(f"seed must not be negative, got {args.seed}")
-    recipe, config, augmentation = RECIPES[args.recipe]
+    name, seed = args.recipe or "flagship", args.seed or 0
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    recipe, config, augmentation = RECIPES[name]
     recipe = dataclasses.replace(recipe, **_given(Recipe, args))
     augmentation = dataclasses.replace(augmentation, **_given(Augmentation, args))
     if recipe.init_from:
@@ -441,8 +447,6 @@ def run_of(args: argparse.Namespace) -> Run:
             flags = ", ".join(map(_flag, given))
             raise ValueError(f"{flags} cannot go with --init-from, which brings its network")
         config = _weights(recipe.init_from).config
-        fitted = {"temperature": Config.temperature, "threshold": Config.threshold}
-        config = dataclasses.replace(config, **fitted)
     else:
         config = dataclasses.replace(config, **_given(Config, args))
     names = data.class_names(recipe.dataset)
@@ -453,13 +457,13 @@ def run_of(args: argparse.Namespace) -> Run:
                 "drawn, and its classes are others"
             )
         recipe = dataclasses.replace(recipe, **dict.fromkeys(ADDED, 0), added_share=1.0)
-    return Run(
-        args.recipe, args.seed, recipe, dataclasses.replace(config, class_names=names), augmentation
-    )
+    if names != config.class_names:  # what was fitted for other classes tells nothing here
+        config = dataclasses.replace(config, class_names=names, temperature=1.0, threshold=0.0)
+    return Run(name, seed, recipe, config, augmentation)
 
 
 def _resumed(folder: Path, args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
-    file = folder / "checkpoints" / "last.pt"
+    file = _checkpoint(folder)
     if not file.exists():
         raise ValueError(f"nothing to resume: {file} does not exist (it is written as steps begin)")
     try:
@@ -489,6 +493,7 @@ def _resumed(folder: Path, args: argparse.Namespace) -> tuple[Run, dict[str, Any
             ("recipe", run.name, args.recipe),
             ("seed", run.seed, args.seed),
             ("amp", amp, args.amp),
+            ("out", folder, args.out),
         )
         if here not in (there, parser().get_default(name))
     ]
@@ -508,11 +513,13 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         return _failed(str(error))
     except (RuntimeError, MemoryError) as error:
-        if not (isinstance(error, MemoryError) or should_reduce_batch_size(error)):
+        killed = re.search(r"DataLoader worker .* is killed by signal", str(error))
+        if not (killed or isinstance(error, MemoryError) or should_reduce_batch_size(error)):
             raise
         return _failed("out of memory: pass a smaller --batch-size (or --workers 0)")
     except KeyboardInterrupt:
-        return _failed("stopped before the first step; there is nothing to resume", 130)
+        again = f"--resume {args.resume} goes on" if args.resume else "there is nothing to resume"
+        return _failed(f"stopped before the first step; {again}", 130)
 
 
 def _failed(message: str, code: int = 1) -> int:
@@ -531,11 +538,13 @@ def _main(args: argparse.Namespace) -> int:
     engine = pick_engine(args, run, out)
     accelerator, dataset = engine.accelerator, run.recipe.dataset
     if accelerator.is_main_process and not state:
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and not _is_unused(out):
             raise ValueError(f"{out} is not empty: pass another --out, or --resume {out}")
         out.mkdir(parents=True, exist_ok=True)
-    with accelerator.main_process_first():  # which downloads the data, if need be
+    with accelerator.local_main_process_first():  # which downloads the data, if need be
         frames, labels = data.load(dataset, args.data_dir, True, run.recipe.skip_unreadable)
+    # Read now, so that a bad file stops nothing later; looked at once, after the last decision.
+    test = data.load(dataset, args.data_dir, False, run.recipe.skip_unreadable)
     if state and state["data"] != data.digest(frames, labels):
         raise ValueError(f"the training data is not what {out} began with")
     if not state:
@@ -546,15 +555,19 @@ def _main(args: argparse.Namespace) -> int:
     accelerator.init_trackers("tracking", _flat(run))
     try:
         model, trained = train(run, frames, labels, out, engine, state)
-    except Stopped as stopped:
-        code = 128 + stopped.args[0]  # as shells report a signal
-        return _failed(f"stopped, and saved. Go on with: {_resume_command(args, out)}", code)
-    if accelerator.is_main_process:
-        # The test set is opened here, once, after the last decision.
-        test = data.load(dataset, args.data_dir, False, run.recipe.skip_unreadable)
-        _finish(model, run, trained, engine, out, test, frames)
-        if args.push_to_hub:
-            push(out, args.push_to_hub)
+        if accelerator.is_main_process:
+            _finish(model, run, trained, engine, out, test, frames)
+            if args.push_to_hub:
+                push(out, args.push_to_hub)
+    except (Stopped, KeyboardInterrupt) as stopped:
+        if not _checkpoint(out).exists():
+            raise
+        code = 128 + (stopped.args or (signal.SIGINT,))[0]  # as shells report a signal
+        if not accelerator.is_main_process:
+            return code
+        return _failed(
+            f"stopped, and saved. Go on with: {_resume_command(args, out, accelerator)}", code
+        )
     accelerator.end_training()
     return 0
 
@@ -631,10 +644,24 @@ def _before(run: Run, model: MnistCNN, test: tuple[Tensor, Tensor]) -> dict[str,
     return {"weights": weights.source, "test": dataclasses.asdict(evaluate(weights, *test))}
 
 
-def _resume_command(args: argparse.Namespace, out: Path) -> str:
-    words = ["python train.py", "--resume", shlex.quote(str(out))]
-    if args.data_dir != parser().get_default("data_dir"):
-        words += ["--data-dir", shlex.quote(args.data_dir)]
+def _is_unused(out: Path) -> bool:
+    """Whether a folder holds no more than a run leaves that was stopped before its first step."""
+    return not (_checkpoint(out).exists() or {f.name for f in out.iterdir()} - LEFT_AT_START)
+
+
+def _checkpoint(out: Path) -> Path:
+    return out / "checkpoints" / "last.pt"
+
+
+def _resume_command(args: argparse.Namespace, out: Path, accelerator: Accelerator) -> str:
+    processes = accelerator.num_processes
+    program = "python" if processes == 1 else f"accelerate launch --num_processes {processes}"
+    words = [program, "train.py --resume", shlex.quote(str(out))]
+    for name in ("data_dir", "device", "workers", "track", "push_to_hub"):
+        value = getattr(args, name)
+        if value != parser().get_default(name):
+            for each in value if isinstance(value, list) else [value]:
+                words += [_flag(name), shlex.quote(str(each))]
     return " ".join(words)
 
 

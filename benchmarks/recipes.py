@@ -105,8 +105,9 @@ def one_run(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         command = [sys.executable, "train.py", *start, "--data-dir", str(args.data_dir)]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    for part in ("recipe", "augmentation"):
-        if report[part] != json.loads(json.dumps(dataclasses.asdict(getattr(wanted, part)))):
+    for part in ("recipe", "config", "augmentation"):
+        asked = json.loads(json.dumps(dataclasses.asdict(getattr(wanted, part))))
+        if any(report[part][key] != asked[key] for key in asked.keys() - train.FROM_THE_DATA):
             raise ValueError(f"{folder} was trained with another {part}: delete it to run again")
     model = load_model(folder)
     figures = {

@@ -68,7 +68,7 @@ def recipes_table(recipes: dict) -> str:
     head = ("recipe", "test accuracy, mean ± sd", "runs", "errors", "their own claim")
     head += ("training", "one frame", "parameters", "multiply-adds")
     rows = [_recipe_row(name, row) for name, row in recipes["rows"].items()]
-    machines = {_machine(run) for row in recipes["rows"].values() for run in row["runs"]}
+    machines = {_processor(run) for row in recipes["rows"].values() for run in row["runs"]}
     notes = [f"Trained on {'; '.join(sorted(machines))}."] if machines else []
     if "classic" in recipes and "speed" in recipes["rows"]:
         notes.append(_against_classic(recipes))
@@ -101,7 +101,7 @@ def _recipe_row(name: str, row: dict) -> tuple[str, ...]:
         str(len(runs)),
         f"{statistics.mean(run['errors'] for run in runs):.1f}",
         row["claim"] or "–",
-        _duration(statistics.mean(run["seconds"] for run in runs)),
+        _duration(statistics.mean(run["seconds"] for run in runs)) + _threads(runs),
         f"{statistics.median(run['one_frame_ms'] for run in runs):.1f} ms",
         f"{runs[0]['parameters']:,}",
         f"{runs[0]['multiply_adds']:,}",
@@ -131,11 +131,16 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.2g} s"
 
 
-def _machine(run: dict) -> str:
+def _processor(run: dict) -> str:
     machine = run["machine"]
-    if machine["device"] == "cpu":
-        return f"{machine['threads']} threads of {machine['processor']}"
-    return machine["device"]
+    return machine["processor"] if machine["device"] == "cpu" else machine["device"]
+
+
+def _threads(runs: list[dict]) -> str:
+    """On how many threads the runs of a row were trained; "" where that is a GPU's business."""
+    found = {run["machine"]["threads"] for run in runs if run["machine"]["device"] == "cpu"}
+    names = [f"{n} thread{'s' if n > 1 else ''}" for n in sorted(found)]
+    return f", {' or '.join(names)}" if names else ""
 
 
 def reading_table(reading: dict) -> str:

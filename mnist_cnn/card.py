@@ -247,7 +247,7 @@ _ADDED = {
     "drawn_digits": "digits that the program draws as pen strokes, which include ways of writing "
     "that are rare in the USA (a 1 with a flag, a 7 with a bar)",
     "reinked_digits": "training digits drawn again from their skeletons with other pens",
-    "candidates": "digits cut out of lines of touching digits, whole and broken",
+    "candidates": "digits, whole and broken, cut out of lines of touching digits",
     "nondigits": "non-digits (letters, printed signs, shapes, scribbles, pieces of digits, several "
     "digits at once)",
 }

@@ -52,7 +52,7 @@ def load(
 
     Args:
         name: one of `DATASETS`, or `folder:DIR` with one sub-folder of pictures for each class
-            (or these under DIR/train and DIR/test; else every tenth picture is for the test).
+            (or these under DIR/train and DIR/test; else about a tenth is for the test).
         data_dir: where the files of a named data set lie or are to be downloaded to.
         train: the training split, else the test split.
         skip_unreadable: leave out pictures of a folder that cannot be read.
@@ -299,9 +299,17 @@ def _part(files: list[Path], folder: Path, train: bool) -> list[Path]:
     """The training or the test files of a class that is not split; always the same ones."""
     if len(files) < 2:
         raise ValueError(f"{folder} holds one picture: it needs two, one of them for the test")
-    order = np.random.default_rng(0).permutation(len(files))
-    tested = set(order[: max(1, round(TEST_SHARE * len(files)))].tolist())
-    return [file for index, file in enumerate(files) if (index in tested) != train]
+    # By name, so that what was trained on is not tested on when pictures are added.
+    places = {file: _place(file.relative_to(folder).as_posix()) for file in files}
+    tested = {file for file in files if places[file] < TEST_SHARE}
+    if not tested or len(tested) == len(files):
+        tested = {min(files, key=places.__getitem__)}
+    return [file for file in files if (file in tested) != train]
+
+
+def _place(name: str) -> float:
+    """A number in [0, 1) that depends on a name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
 
 
 def _frame_of(file: Path) -> np.ndarray:

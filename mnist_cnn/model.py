@@ -210,13 +210,14 @@ PRESETS = {
     "deep-dropout": dataclasses.replace(_PLAIN, hidden=(1024,), dropout=0.5),
     # No details were given: the plainest LeNet pair, with LeNet-5's fully connected widths.
     "notebook": dataclasses.replace(_PLAIN, channels=(6, 16), hidden=(120, 84), dropout=0.0),
+    # How much is dropped was not given: with a half, training images miss the 99 % of its claim.
     "compact": dataclasses.replace(
         _PLAIN,
         channels=(10, 20),
         same_padding=False,
-        conv_dropout=0.5,
+        conv_dropout=0.25,
         hidden=(50,),
-        dropout=0.5,
+        dropout=0.25,
     ),
     # No details were given: two 3×3 convolutions and one hidden layer.
     "sgd": dataclasses.replace(_PLAIN, kernel_sizes=(3, 3), hidden=(128,), dropout=0.0),
@@ -428,7 +429,10 @@ class MnistCNN(
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
             new = Path(temporary)
             tensors = {key: value.contiguous() for key, value in self.state_dict().items()}
-            save_file(tensors, new / "model.safetensors", metadata={"format": "pt"})
+            try:
+                save_file(tensors, new / "model.safetensors", metadata={"format": "pt"})
+            except SafetensorError as error:  # a full disk, say
+                raise OSError(f"cannot write model.safetensors into {folder}: {error}") from error
             (new / "config.json").write_text(self.config.to_json(), encoding="utf-8")
             if self.report:
                 text = json.dumps(self.report, indent=2, ensure_ascii=False) + "\n"

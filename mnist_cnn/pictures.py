@@ -52,16 +52,16 @@ def evaluate_pictures(
     """Read every picture that a CSV names and compare.
 
     Args:
-        table: a CSV with the columns `file` (relative to it) and `label`: one digit, with `several`
-            a string of digits, or nothing for a picture that is no digit.
+        table: a CSV with the columns `file` (relative to it) and `label`: one digit (or another
+            class's name), with `several` a string of digits, or nothing for a picture of none.
         several: read rows of digits rather than one digit a picture.
         wrong_dir: where to write a picture of every mistake beside the frame that the network saw.
 
     Raises:
-        ValueError: the CSV cannot be read or lacks a column, or a label is not digits.
+        ValueError: the CSV cannot be read or lacks a column, or a label is no class.
     """
-    start = time.perf_counter()
-    rows = [_answered(model, file, label, several) for file, label in _rows(table, several)]
+    start, names = time.perf_counter(), model.config.class_names
+    rows = [_answered(model, file, label, several) for file, label in _rows(table, several, names)]
     labelled = [row for row in rows if row.label]
     nondigits = [row for row in rows if not row.label]
     if wrong_dir:
@@ -86,7 +86,7 @@ def _share_right(rows: list[_Answered]) -> float | None:
     return sum(row.answer == row.label for row in rows) / len(rows) if rows else None
 
 
-def _rows(table: Path, several: bool) -> Iterator[tuple[Path, str]]:
+def _rows(table: Path, several: bool, names: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
@@ -96,9 +96,12 @@ def _rows(table: Path, several: bool) -> Iterator[tuple[Path, str]]:
         raise ValueError(f"{table} needs a first line `file,label` and at least one row")
     for number, row in enumerate(rows, start=2):
         label = (row["label"] or "").strip()
-        if label and not (label.isascii() and label.isdigit() and (several or len(label) == 1)):
-            kind = "a string of digits" if several else "one digit (or pass --read)"
-            raise ValueError(f"{table}, line {number}: label {label!r} must be {kind}, or empty")
+        if not all(part in names for part in (label if several else [label])) and label:
+            kind = "made of" if several else "one (or pass --read) of"
+            raise ValueError(
+                f"{table}, line {number}: label {label!r} must be {kind} {', '.join(names)}, "
+                "or empty"
+            )
         yield table.parent / (row["file"] or ""), label
 
 
@@ -108,7 +111,7 @@ def _answered(model: nn.Module, file: Path, label: str, several: bool) -> _Answe
             text = read(model, file).text.replace("\n", "")
         else:
             digit = predict(model, file).digit
-            text = "" if digit is None else str(digit)
+            text = "" if digit is None else model.config.class_names[digit]
     except ValueError:
         return _Answered(file, label, "", readable=False)
     return _Answered(file, label, text, readable=True)

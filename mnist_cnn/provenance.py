@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+CODE = (":/", ":(top,exclude)benchmarks/*.json")  # for git: everything but what benchmarks write
+
 
 def machine(device: torch.device) -> dict[str, Any]:
     """The processor, its cores in use, and the device."""
@@ -34,7 +36,7 @@ def git_commit() -> str | None:
             subprocess.run(
                 ["git", *command], cwd=folder, check=True, capture_output=True, text=True
             ).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", *CODE])
         )
     except (OSError, subprocess.CalledProcessError):
         return None

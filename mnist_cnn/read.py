@@ -55,6 +55,7 @@ class ReadDigit:
 
     box: tuple[int, int, int, int]  # x, y, width, height, in pixels of the picture as given
     digit: int  # index of the class
+    name: str  # of the class: "7", or "Q" for a network that reads letters
     confidence: float  # probability of `digit`, in [0, 1]
     probs: np.ndarray  # (classes,) float32, sums to 1
     frame: np.ndarray  # (28, 28) uint8, what the network saw
@@ -84,7 +85,7 @@ class Reading:
     @property
     def text(self) -> str:
         """The digits in reading order, one line of text per line of writing."""
-        return "\n".join("".join(str(digit.digit) for digit in line) for line in self.lines)
+        return "\n".join("".join(digit.name for digit in line) for line in self.lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Text, digits and reason as JSON holds them."""
@@ -150,7 +151,8 @@ def read(model: nn.Module, image: Any) -> Reading:
         accepted = [answer.digit is not None for _, answer in path]
         among = sum(accepted) >= AMONG * len(accepted)
         kept = [way for way, good in zip(path, accepted, strict=True) if good or among]
-        lines.append(tuple(_digit(candidate, answer, scale) for candidate, answer in kept))
+        names = model.config.class_names
+        lines.append(tuple(_digit(candidate, answer, scale, names) for candidate, answer in kept))
     lines = tuple(line for line in lines if line)
     return Reading(lines, None if lines else "nothing looks like a digit")
 
@@ -246,9 +248,11 @@ def _best_path(
     return best[-1][1]
 
 
-def _digit(candidate: Candidate, answer: Prediction, scale: tuple[float, float]) -> ReadDigit:
+def _digit(
+    candidate: Candidate, answer: Prediction, scale: tuple[float, float], names: tuple[str, ...]
+) -> ReadDigit:
     left, top, right, bottom = candidate.box
     x, y = round(left * scale[0]), round(top * scale[1])
     box = x, y, round(right * scale[0]) - x, round(bottom * scale[1]) - y
     digit = int(answer.probs.argmax())
-    return ReadDigit(box, digit, answer.confidence, answer.probs, answer.frame)
+    return ReadDigit(box, digit, names[digit], answer.confidence, answer.probs, answer.frame)

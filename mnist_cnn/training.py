@@ -155,7 +155,8 @@ class Training:
         if not math.isfinite(loss.item()):
             raise FloatingPointError(
                 f"the loss became {loss.item()} in epoch {self.epoch + 1}, step {self.step + 1}, "
-                f"at learning rate {self.lr():.2g}. Try a lower --lr, --grad-clip 1 or --amp off."
+                f"at learning rate {self.lr():.2g}. Start anew with a lower --lr, "
+                "--grad-clip 1 or --amp off."
             )
 
     def lr(self) -> float:
@@ -216,7 +217,8 @@ class Training:
         if not all(value.isfinite().all() for value in self.model.parameters()):
             raise FloatingPointError(
                 f"the weights became infinite in epoch {self.epoch + 1}, step {self.step}, at "
-                f"learning rate {self.lr():.2g}. Try a lower --lr, --grad-clip 1 or --amp off."
+                f"learning rate {self.lr():.2g}. Start anew with a lower --lr, "
+                "--grad-clip 1 or --amp off."
             )
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
         state |= {name: getattr(self, name) for name in _PROGRESS}

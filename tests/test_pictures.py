@@ -54,8 +54,8 @@ def test_rows_of_digits(tmp_path, frames, model):
     [
         ("", "needs a first line"),
         ("name,digit\nx.png,1\n", "needs a first line"),
-        ("file,label\nx.png,12\n", "line 2: label '12' must be one digit"),
-        ("file,label\nx.png,seven\n", "label 'seven' must be one digit"),
+        ("file,label\nx.png,12\n", "line 2: label '12' must be one .or pass --read. of 0, 1, 2"),
+        ("file,label\nx.png,seven\n", "label 'seven' must be one .or pass --read. of 0, 1, 2"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path, model, text, message):

@@ -21,7 +21,7 @@ DESCRIBED = {
         "hidden": (1024,),
         "dropout": 0.5,
     },
-    "compact": {"channels": (10, 20), "kernel_sizes": (5, 5), "hidden": (50,), "dropout": 0.5},
+    "compact": {"channels": (10, 20), "kernel_sizes": (5, 5), "hidden": (50,), "dropout": 0.25},
 }
 TRAINED = {
     "wide-5x5": {"optimizer": "adam", "lr": 3e-4, "epochs": 20, "batch_size": 64},

@@ -54,7 +54,7 @@ def one_digit(model: MnistCNN, picture: Image.Image, drawn: bool = False) -> str
     prediction = read_frames(model, frame(ink)[None])[0]  # as `model.predict`, which finds ink, too
     hints = views.hints(ink, drawn)
     if prediction.digit is None or prediction.confidence < DOUBTFUL:
-        hints += views.several(model, model.read(picture))
+        hints += views.several(model.read(picture))
     return views.answer(model, prediction, picture, ink, hints)
 
 
@@ -65,7 +65,7 @@ def photo(weights: Weights, path: str | None, crop: Box = WHOLE) -> tuple[str, s
     try:
         picture, model = cropped(path, crop), weights.model
         reading = model.read(picture)
-        shown = views.reading(model, reading, picture, crop)
+        shown = views.reading(reading, picture, crop)
         return shown, "" if len(reading.digits) > 1 else one_digit(model, picture)
     except PictureError as error:
         return "", views.refusal(error)
@@ -212,7 +212,9 @@ def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks
                 ask_what_it_was(weights, corrections, drawing, png)
         with gr.Tab(text("photo"), id="photo"), gr.Row():
             with gr.Column(min_width=280):
-                upload = picture_input(["upload", "clipboard", "webcam"], label=text("picture"))
+                upload = picture_input(
+                    ["upload", "clipboard", "webcam"], label=text("picture"), show_label=False
+                )
                 examples = phrases(
                     example_buttons(),
                     js_on_load="element.addEventListener('click', (event) => {"

@@ -96,11 +96,10 @@ def hints(ink: np.ndarray, drawn: bool) -> list[str]:
     return found
 
 
-def several(model: MnistCNN, found: Reading) -> list[str]:
+def several(found: Reading) -> list[str]:
     """The hint that there are several digits, if there are."""
-    names = model.config.class_names
-    lines = ["".join(names[digit.digit] for digit in line) for line in found.lines]
-    return [phrase("hint_several", " ".join(lines))] if len(found.digits) > 1 else []
+    text = found.text.replace("\n", " ")
+    return [phrase("hint_several", text)] if len(found.digits) > 1 else []
 
 
 def refusal(error: ValueError) -> str:
@@ -109,25 +108,22 @@ def refusal(error: ValueError) -> str:
     return panel("–", phrase(f"bad_{kind}"))
 
 
-def reading(model: MnistCNN, found: Reading, picture: Image.Image, crop: tuple[float, ...]) -> str:
+def reading(found: Reading, picture: Image.Image, crop: tuple[float, ...]) -> str:
     """The text, and the picture with a box around every digit.
 
     Args:
         picture: what was read; the boxes are in its pixels.
         crop: left, top, right, bottom of it in shares of the whole picture.
     """
-    names = model.config.class_names
-    lines = ["".join(names[digit.digit] for digit in line) for line in found.lines]
     width, height = picture.size
     rectangles = "".join(
         f'<rect x="{x}" y="{y}" width="{w}" height="{h}" /><text x="{x}" y="{y - height / 80:.0f}">'
-        f"{plain(names[digit.digit])}</text>"
+        f"{plain(digit.name)}</text>"
         for digit in found.digits
         for x, y, w, h in [digit.box]
     )
-    text = "\n".join(lines)
     said = (
-        f'<pre class="text" role="status">{plain(text)}</pre>'
+        f'<pre class="text" role="status">{plain(found.text)}</pre>'
         f'<button type="button" class="copy">{phrase("copy")}</button>'
         if len(found.digits) > 1
         else ""
