@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import itertools
 import shutil
 import struct
 from pathlib import Path
@@ -131,13 +132,23 @@ def test_a_folder_of_pictures(folder):
     assert data.title(name) == "set"
     frames, labels = data.load(name, "", train=True)
     test_frames, test_labels = data.load(name, "", train=False)
-    assert labels.tolist() == [0] * 9 + [1] * 9
-    assert test_labels.tolist() == [0, 1]
-    assert frames.shape == (18, 28, 28)
+    assert torch.bincount(torch.cat([labels, test_labels])).tolist() == [10, 10]
+    assert test_labels.unique().tolist() == labels.unique().tolist() == [0, 1]
+    assert frames.shape == (len(labels), 28, 28)
     # None is in both parts, and the same ones are the test's every time.
     everything = torch.cat([frames, test_frames]).flatten(1)
     assert len(everything.unique(dim=0)) == 20
     assert torch.equal(data.load(name, "", train=False)[0], test_frames)
+
+
+def test_pictures_that_are_added_move_no_others_between_training_and_test(tmp_path):
+    files = [tmp_path / f"{number}.png" for number in range(400)]
+    tested = set(data._part(files[::2], tmp_path, train=False))
+    assert 10 <= len(tested) <= 30
+    assert set(data._part(files, tmp_path, train=False)) & set(files[::2]) == tested
+    assert set(data._part(files[::2], tmp_path, train=True)) == set(files[::2]) - tested
+    for two in itertools.pairwise(files):
+        assert len(data._part(list(two), tmp_path, train=True)) == 1
 
 
 def test_a_folder_that_is_split_already(folder):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import train
@@ -137,6 +138,33 @@ def test_a_signal_while_an_epoch_is_evaluated(whole, tmp_path, monkeypatch, caps
     assert_same(out, whole)
 
 
+def test_ctrl_c_outside_of_the_steps_says_how_to_go_on(whole, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "calibrate", interrupted)
+    where = ["--data-dir", "my data", "--device", "cpu", "--track", "tensorboard"]
+    assert train.main([*FLAGS, *where, "--out", str(out)]) == 130
+    again = f"train.py --resume {out} --data-dir 'my data' --device cpu --track tensorboard"
+    assert f"Go on with: python {again}" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(data, "SYNTHETIC_SIZES", SIZES)
+    assert train.main(["--resume", str(out), *where]) == 0
+    assert_same(out, whole)
+
+
+def test_a_full_disk_under_the_best_weights_is_said(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr("mnist_cnn.model.save_file", full)
+    assert train.main([*FLAGS, "--workers", "0", "--out", str(tmp_path / "run")]) == 1
+    assert "cannot write model.safetensors into" in capsys.readouterr().err
+    assert done(tmp_path / "run") == (0, 0)
+
+
 def test_a_full_disk_leaves_the_checkpoint_before_it(whole, tmp_path, monkeypatch, capsys):
     out, update = tmp_path / "run", train.Training.update
 
@@ -190,13 +218,15 @@ def test_weights_that_explode_are_never_saved(tmp_path, monkeypatch, capsys):
     assert done(out) == (0, 1)
 
 
-@pytest.mark.parametrize("kind", ["cpu", "cuda", "python"])
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "python", "worker"])
 def test_out_of_memory_says_which_flag_to_lower(kind, tmp_path, monkeypatch, capsys):
     def too_large(self, *_):
         if kind == "cpu":
             torch.empty(1 << 50)
         if kind == "cuda":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+        if kind == "worker":
+            raise RuntimeError("DataLoader worker (pid(s) 9) is killed by signal: Killed.")
         raise MemoryError
 
     monkeypatch.setattr(train.Training, "update", too_large)
@@ -223,11 +253,13 @@ def begun(tmp_path_factory) -> Path:
 
 def test_other_settings_are_named_and_refused(begun, capsys):
     flags = ["--lr", "1", "--hidden", "9", "--rotate", "5", "--seed", "3", "--amp", "off"]
+    flags += ["--recipe", "flagship", "--out", "elsewhere"]
     assert train.main(["--resume", str(begun), *flags]) == 1
     message = capsys.readouterr().err
     assert "--lr is 0.001 there, 1.0 here; --hidden is (50,) there, (9,) here" in message
     assert "--rotate is 15.0 there, 5.0 here" in message
-    assert "--seed is 0 there, 3 here; --amp is bf16 there, off here" in message
+    assert "--recipe is compact there, flagship here; --seed is 0 there, 3 here" in message
+    assert "--amp is bf16 there, off here; --out is " in message
 
 
 def test_other_data_is_refused(begun, monkeypatch, capsys):

@@ -72,6 +72,15 @@ def test_a_run_leaves_what_it_should(run):
     assert load_model(run / "checkpoints" / "best").config.channels == (16, 32)
 
 
+def test_what_a_cut_start_leaves_is_no_run(tmp_path):
+    (tmp_path / "tracking").mkdir()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.tmp").write_bytes(b"half")
+    assert train._is_unused(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    assert not train._is_unused(tmp_path)
+
+
 def test_a_run_never_overwrites_another(run, capsys):
     before = (run / "model.safetensors").read_bytes()
     assert train.main([*SMALL, "--out", str(run)]) == 1
@@ -101,6 +110,15 @@ def test_non_digits_teach_a_threshold(tmp_path, monkeypatch):
     assert model.report["config"]["threshold"] == model.config.threshold
     assert "--threshold" not in model.report["command"]
     assert model.report["training_frames"] == 400 + 200
+
+    # Fine-tuned without held-out digits, they are refused as before: drawn ones tell the threshold.
+    out, flags = tmp_path / "tuned", ["--val-size", "0", "--init-from", str(tmp_path / "run")]
+    small = ["--dataset", "synthetic", "--nondigits", "50", "--epochs", "1", "--batch-size", "100"]
+    others = ["--drawn-digits", "0", "--reinked-digits", "0", "--candidates", "0", "--workers", "0"]
+    assert train.main([*flags, *small, *others, "--out", str(out)]) == 0
+    tuned = load_model(out).config
+    assert tuned.temperature == model.config.temperature
+    assert 0 < tuned.threshold != model.config.threshold
 
 
 def test_non_digits_cost_least_where_the_network_is_undecided():
