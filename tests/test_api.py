@@ -13,7 +13,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import app_server
 import hostile
@@ -23,8 +22,7 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from mnist_cnn.live import Weights
-from mnist_cnn.web import api, page, serve, settings
+from mnist_cnn.web import settings
 from mnist_cnn.web.api import Readers
 
 KEYS = {"predict": {"digit", "confidence", "probs", "reason"}, "read": {"text", "digits", "reason"}}
@@ -117,32 +115,6 @@ def test_answers_that_share_a_batch_stay_apart(url, files, from_cli):
         keys = list(paths) * 16
         answers = list(pool.map(lambda key: called(url, "predict", paths[key]), keys))
     assert all(same(a, from_cli["predict"][key]) for a, key in zip(answers, keys, strict=True))
-
-
-def test_a_batch_of_the_queue_is_one_run_of_the_network(files):
-    """Gradio passes a tuple; `predict` takes several pictures as a list."""
-    asked = []
-
-    class Model:
-        def predict(self, pictures: list) -> list:
-            asked.append(pictures)
-            return [SimpleNamespace(to_dict=lambda: {"digit": 7}) for _ in pictures]
-
-    paths = (files["four"], files["row"], files["blank"])
-    assert page._batch(Weights(Model()), api.predict_all, paths) == ([{"digit": 7}] * 3,)
-    assert asked == [list(paths)]
-
-
-def test_what_every_call_pays_for_is_left_out(model):
-    """Where Gradio has changed inside, `_lighten` may do nothing any more: these would tell."""
-    weights = Weights(model)
-    app = serve.make_app(page.build(weights), weights, **page.OPTIONS)
-    mounted = app.router.routes[-1].app
-    assert mounted.state_holder["a session"].config_values == {}
-    assert hasattr(mounted.router.routes[0], "original_router")
-    first = [route.path for route in mounted.router.routes[0].original_router.routes[:4]]
-    assert len(first) == 4
-    assert all(path.startswith(serve.OFTEN) for path in first)
 
 
 def test_the_json_is_as_documented(url, files):

@@ -67,11 +67,6 @@ def predict_all(model: MnistCNN, pictures: list[str | None]) -> list[Answer]:
         return [predict(model, picture) for picture in pictures]
 
 
-def read_all(model: MnistCNN, pictures: list[str | None]) -> list[Answer]:
-    """`read` of each path."""
-    return [read(model, picture) for picture in pictures]
-
-
 def without_folder(error: ValueError) -> str:
     """The message without the server's folder in front of the file's name."""
     name, colon, text = str(error).partition(": ")
@@ -105,7 +100,7 @@ class Readers:
     def __init__(self) -> None:
         self.threads = ThreadPoolExecutor(settings.READERS, "reader")
         self.large = ThreadPoolExecutor(1, "large-reader", initializer=_step_back)
-        self.waiting = 0
+        self.waiting = self.waiting_large = 0
 
     async def run(self, function: Callable, model: MnistCNN, picture: bytes) -> Answer:
         """What the function says of the picture.
@@ -114,18 +109,31 @@ class Readers:
             HTTPException: 503 if too many wait already.
         """
         self.check_room()
+        loop = asyncio.get_running_loop()
         self.waiting += 1
         try:
-            threads = self.large if _is_large(picture) else self.threads
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(threads, function, model, picture)
+            answer = await loop.run_in_executor(self.threads, _if_small, function, model, picture)
         finally:
             self.waiting -= 1
+        if answer is not None:
+            return answer
+        if self.waiting_large >= settings.MAX_LARGE:
+            raise HTTPException(503, "Too many large pictures are waiting. Try again in a minute.")
+        self.waiting_large += 1
+        try:
+            return await loop.run_in_executor(self.large, function, model, picture)
+        finally:
+            self.waiting_large -= 1
 
     def check_room(self) -> None:
         """Refuse who would wait behind too many."""
         if self.waiting >= settings.MAX_QUEUE:
             raise HTTPException(503, "Too many pictures are waiting. Try again in a few seconds.")
+
+
+def _if_small(function: Callable, model: MnistCNN, picture: bytes) -> Answer | None:
+    """The answer, or nothing if the picture is large. Its header may take a while, too."""
+    return None if _is_large(picture) else function(model, picture)
 
 
 def _step_back() -> None:

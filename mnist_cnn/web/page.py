@@ -287,27 +287,37 @@ def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks
 
 def add_endpoints(weights: Weights) -> None:
     """`/predict` and `/read` over Gradio's queue, for `gradio_client`."""
-    for name, function, description in (
-        ("predict", api.predict_all, api.PREDICT),
-        ("read", api.read_all, api.READ),
+
+    def predict_batch(images: Sequence[dict | None]) -> tuple[list]:
+        paths = [image and uploaded(image["path"]) for image in images]
+        return (api.predict_all(weights.model, paths),)
+
+    def read(image: str | None) -> dict:
+        return api.read(weights.model, image)
+
+    # A batch shares one run of the network. Its inputs and answers are what they are: Gradio would
+    # hand each to a thread and back. Pages are read one by one, so nobody waits for another's.
+    batched = {"batch": True, "max_batch_size": settings.MAX_BATCH}
+    for name, function, description, options in (
+        (
+            "predict",
+            predict_batch,
+            api.PREDICT,
+            batched | {"preprocess": False, "postprocess": False},
+        ),
+        ("read", read, api.READ, {}),
     ):
         gr.Button(visible=False).click(
-            partial(_batch, weights, function),
+            function,
             picture_input(["upload"], label="image", visible=False),
             gr.JSON(visible=False, label="answer"),
             api_name=name,
             api_description=description,
-            batch=True,
-            max_batch_size=settings.MAX_BATCH,
             show_progress="hidden",
-            **at_most(settings.READERS),
+            concurrency_id="programs",  # who draws does not wait behind them
+            concurrency_limit=settings.READERS,
+            **options,
         )
-
-
-def _batch(
-    weights: Weights, function: Callable[[MnistCNN, list], list], image: Sequence[str | None]
-) -> tuple[list]:
-    return (function(weights.model, list(image)),)  # Gradio passes a tuple
 
 
 def at_most(count: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import sys
-import types
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -28,9 +27,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from mnist_cnn.live import Weights
 from mnist_cnn.web import api, settings
 from mnist_cnn.web.guard import Guard, Uploads, refused, upload
+from mnist_cnn.web.queue import forget_answered, lighten, refuse_bad_calls
 
 M_ARENA_MAX = -8  # of malloc.h
-OFTEN = ("/gradio_api/call/{api_name}", "/gradio_api/queue/")
 
 
 def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.FastAPI:
@@ -78,7 +77,7 @@ def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.
                 "status": "ok",
                 "weights": model.source,
                 "standing_in": bool(weights.notice),  # for others that could not be had
-                "waiting": readers.waiting + len(page._queue),
+                "waiting": readers.waiting + readers.waiting_large + len(page._queue),
             }
         )
 
@@ -110,31 +109,9 @@ def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         **page_options,
     )
-    _lighten(app.router.routes[-1].app, page)  # what was mounted last
+    refuse_bad_calls(page)
+    lighten(app.router.routes[-1].app, page)  # what was mounted last
     return app
-
-
-def _lighten(mounted: gr.routes.App, page: gr.Blocks) -> None:
-    """Leave out what Gradio (6.31) does for every call and nothing here needs: 2 ms of 9."""
-    # Each call is a session of its own, for which Gradio describes every component of the page
-    # anew, for links to a page's state. There are none; without `blocks` there is nothing to do.
-    mounted.state_holder.blocks = types.SimpleNamespace(
-        default_config=page.default_config, blocks={}
-    )
-    # An address is looked for in eighty patterns, twice; those that are called often come first.
-    for router in (mounted.router, *_included(mounted.router)):
-        if hasattr(router, "_mark_routes_changed"):  # another FastAPI's routes stay as they are
-            router.routes.sort(key=_how_often)
-            router._mark_routes_changed()
-
-
-def _included(router: fastapi.APIRouter) -> list[fastapi.APIRouter]:
-    return [r.original_router for r in router.routes if hasattr(r, "original_router")]
-
-
-def _how_often(route: Any) -> int:
-    """0 for what every call needs, 1 for the rest."""
-    return int(not getattr(route, "path", OFTEN[0]).startswith(OFTEN))
 
 
 async def _sweep(uploads: Uploads, page: gr.Blocks) -> None:
@@ -142,15 +119,16 @@ async def _sweep(uploads: Uploads, page: gr.Blocks) -> None:
         await asyncio.sleep(settings.SWEEP_SECONDS)
         await asyncio.to_thread(uploads.sweep)
         await asyncio.to_thread(_give_memory_back)
-        _forget_answered(page)
+        forget_answered(page)
 
 
-def _forget_answered(page: gr.Blocks) -> None:
-    """Gradio (6.31) keeps the id of every session for ever, and searches through them."""
-    queue = page._queue
-    for session, events in list(queue.pending_event_ids_session.items()):
-        if not events or session not in queue.pending_messages_per_session:
-            del queue.pending_event_ids_session[session]
+def _many_connections() -> None:
+    """As many open sockets as the system allows; containers often start with 1,024."""
+    if sys.platform == "linux":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _few_arenas() -> None:
@@ -174,14 +152,40 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 class _Protocol(H11Protocol):
-    """HTTP; a connection that does not send a whole request's headers in time is closed."""
+    """HTTP; a connection that begins a request and does not send its headers in time is closed."""
+
+    timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(settings.HEADER_SECONDS, self._close_if_silent)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._stop_watching()
+
+    def _watch(self) -> None:
+        if self._answers():
+            self._stop_watching()
+        elif self.timer is None:  # more of the same headers gives no more time
+            self.timer = self.loop.call_later(settings.HEADER_SECONDS, self._close_if_silent)
+
+    def _answers(self) -> bool:
+        """Whether a request's headers are there and its answer is not yet given."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _stop_watching(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def _close_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        self.timer = None
+        if not self._answers() and not self.transport.is_closing():
             self.transport.close()
 
 
@@ -195,12 +199,14 @@ def run(app: fastapi.FastAPI, host: str, port: int) -> None:
     torch.set_num_threads(max(1, _cores() // settings.READERS))
     cv2.setNumThreads(1)
     _few_arenas()
+    _many_connections()
     listener = bind(host, port)
     config = uvicorn.Config(
         app,
         http=_Protocol,
         ws="none",
         log_level="warning",
+        access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.DRAIN_SECONDS,
     )

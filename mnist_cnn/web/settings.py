@@ -30,8 +30,7 @@ UPLOADS = ENVIRONMENT["GRADIO_TEMP_DIR"]
 # A form with files: 500 drawings or small photos, or a ZIP of them.
 MAX_UPLOAD = 64 * MB
 MAX_FILES = 500
-# Gradio keeps the last inputs of each session, so a drawing must not be large. A drawing takes 10
-# to 60 kB as a PNG in base64; nothing else in JSON is longer than a path.
+# A drawing takes 10 to 60 kB as a PNG in base64; nothing else in JSON is longer than a path.
 MAX_JSON = MB // 2
 MAX_DEPTH = 24  # of nested JSON: Gradio's own messages have eight
 # One picture to `/predict`, `/read` or, in base64, to MCP. Phones write 3 to 12 MB.
@@ -50,8 +49,10 @@ MAX_QUEUE = 256
 # Two threads read pictures: one decodes while the other's network runs. More only wait for each
 # other on two cores.
 READERS = 2
-# Larger pictures have one thread of their own, so that drawings do not wait behind photos.
+# Larger pictures have one thread of their own, so that drawings do not wait behind photos, and few
+# may wait for it: each takes up to half a second.
 LARGE_PIXELS = 2_000_000
+MAX_LARGE = 16
 LARGE_NICENESS = 10  # a tenth of the processor for that thread while the others have work
 MAX_BATCH = 16  # answers that share one run of the network: 16 frames take 4 times as long as one
 MAX_LARGE_UPLOADS = 4  # bodies above LARGE that are received at once
@@ -66,7 +67,7 @@ SWEEP_SECONDS = 5
 MAX_KEPT = 10_000  # uploads; where there are more, the oldest go first
 MAX_DISK = 512 * MB  # for all uploads; further ones are refused until old ones are gone
 ARENAS = 2  # heaps of the C library: one for the event loop, one for whoever reads pictures
-SESSIONS = 200  # of which Gradio remembers the last inputs: 200 drawings are 12 MB
+SESSIONS = 200  # of which Gradio keeps a record; each call over the queue is one
 
 # --- What the browser is told
 
