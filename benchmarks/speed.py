@@ -6,9 +6,6 @@ machine alone while it runs (about four minutes on two cores).
 
 import argparse
 import json
-import os
-import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 import cv2
-import httpx
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -35,7 +31,6 @@ BATCH = 256
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", default="data")
-    parser.add_argument("--skip-app", action="store_true", help="do not time the app's start")
     args = parser.parse_args()
     test_frames, test_labels = data.load("mnist", args.data_dir, train=False)
     train_frames, train_labels = data.load("mnist", args.data_dir, train=True)
@@ -45,8 +40,6 @@ def main() -> int:
         *photos(test_frames, test_labels),
         *training(train_frames, train_labels),
     ]
-    if not args.skip_app:
-        rows.append(first_answer())
     report = {
         "rows": rows,
         "machine": train.machine(torch.device("cpu")),
@@ -210,51 +203,6 @@ def step_seconds(amp: torch.dtype | None, frames: torch.Tensor, labels: torch.Te
         optimizer.zero_grad()
 
     return float(np.median(timed(step, 30)))
-
-
-def first_answer() -> dict:
-    """Seconds from `python app.py` to the answer of `/predict`, over plain HTTP."""
-    port, name = 7999, "picture.png"
-    picture = cv2.imencode(".png", np.full((60, 60), 255, np.uint8))[1].tobytes()
-    environment = os.environ | {"MNIST_CNN_MODEL": ""}
-    start = time.perf_counter()
-    app = subprocess.Popen(
-        [sys.executable, ROOT / "app.py", "--port", str(port)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}/gradio_api", timeout=30) as client:
-            wait_for(lambda: client.get("/info").is_success)
-            path = client.post("/upload", files={"files": (name, picture)}).json()[0]
-            body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
-            event = client.post("/call/predict", json=body).json()["event_id"]
-            answer = client.get(f"/call/predict/{event}").text
-    finally:
-        app.terminate()
-        app.wait()
-    seconds = time.perf_counter() - start
-    assert re.search(r"event: complete", answer), answer
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import gradio, torch"], check=True)
-    imports = time.perf_counter() - start
-    return row(
-        "from `python app.py` to its first answer",
-        f"{seconds:.1f} s",
-        f"importing gradio and torch alone: {imports:.1f} s",
-        seconds=seconds,
-        imports_seconds=imports,
-    )
-
-
-def wait_for(ready: Callable[[], bool]) -> None:
-    for _ in range(600):
-        try:
-            if ready():
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise TimeoutError("the app did not start within 30 s")
 
 
 def timed(function: Callable[[], object], times: int = 200) -> np.ndarray:
