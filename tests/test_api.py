@@ -318,8 +318,8 @@ def canary():
     listener.close()
 
 
-def payloads(address: str, path: str) -> list[tuple[str, bytes]]:
-    """More than 150 hostile bodies for the addresses that take JSON."""
+def payloads(address: str, path: str, functions: int) -> list[tuple[str, bytes]]:
+    """More than 200 hostile bodies for the addresses that take JSON."""
     host = address.removeprefix("http://")
     port = host.rpartition(":")[2]
     urls = [
@@ -391,34 +391,99 @@ def payloads(address: str, path: str) -> list[tuple[str, bytes]]:
     ]
     joins = [
         {"fn_index": index, "session_hash": session, "data": value}
-        for index in (0, 3, -1, 10**9, "0", None)
+        for index in (0, functions - 1, functions, -1, 10**9, 10**30, "0", 0.5, True, [], None)
         for session, value in (("a", []), ("a" * 5000, [None]), ("../..", ["x"]), (None, [None]))
     ]
-    return [("call/predict", body) for body in bodies] + [
-        ("queue/join", json.dumps(join).encode()) for join in joins
+    joins += [
+        {"fn_index": 0, "session_hash": "a", "data": [None]} | more
+        for more in (
+            {"data": {}},
+            {"data": None},
+            {"trigger_id": "x"},
+            {"event_id": 7},
+            {"event_data": {"path": "/etc/passwd"}},
+            {"simple_format": [], "batched": "x", "oauth_token": 7},
+        )
     ]
+    joins += [{}, {"data": []}, {"fn_index": 0}]
+    cancels = [
+        {"fn_index": 0, "session_hash": "a", "event_id": "b"} | more
+        for more in ({}, {"fn_index": 10**9}, {"session_hash": {}}, {"event_id": None})
+    ]
+    return [
+        *(("call/predict", body) for body in bodies),
+        *(("queue/join", json.dumps(join).encode()) for join in joins),
+        *(("cancel", json.dumps(cancel).encode()) for cancel in (*cancels, {})),
+        *(("reset", json.dumps(reset).encode()) for reset in ({}, {"event_id": "b" * 65})),
+    ]
+
+
+def posted(url: str, where: str, body: bytes, **headers: str) -> httpx.Response:
+    """Without this type Gradio looks into no body."""
+    headers["content-type"] = "application/json"
+    return httpx.post(f"{url}/gradio_api/{where}", content=body, headers=headers, timeout=20)
+
+
+def reason(answer: httpx.Response) -> str:
+    """The sentence with which something is refused; those of the queue come in Gradio's form."""
+    body = answer.json()
+    said = body.get("error") or body.get("detail")
+    assert isinstance(said, str), body
+    assert len(said) > 10
+    assert said.endswith(".")
+    return said
 
 
 def test_hostile_requests_read_no_file_and_call_nobody(url, app, canary, files, from_cli):
     address, calls = canary
     path = uploaded(url, files["four"])
-    bodies = payloads(address, path)
-    assert len(bodies) >= 150
+    functions = len(httpx.get(f"{url}/config").json()["dependencies"])
+    bodies = payloads(address, path, functions)
+    assert len(bodies) >= 200
     secret = Path("/etc/passwd").read_text()[:20]
+    answers = 0
     for where, body in bodies:
-        answer = httpx.post(f"{url}/gradio_api/{where}", content=body, timeout=20)
-        assert answer.status_code < 500 or answer.status_code == 503, (where, body[:200])
+        answer = posted(url, where, body)
+        assert answer.status_code < 500, (where, body[:200])
         if answer.status_code != 200:
-            assert secret not in answer.text
+            assert secret not in reason(answer)
             continue
-        event = answer.json()["event_id"]
         if where == "call/predict":
+            event = answer.json()["event_id"]
             text = httpx.get(f"{url}/gradio_api/{where}/{event}", timeout=20).text
             assert "event: " in text
             assert secret not in text
+            answers += "event: complete" in text
+    assert answers > 10  # what is hostile in a URL alone is answered without it
     assert calls == []
     assert app.poll() is None
     assert same(called(url, "predict", uploaded(url, files["four"])), from_cli["predict"]["four"])
+
+
+def test_a_function_that_is_not_there_is_refused(url):
+    functions = len(httpx.get(f"{url}/config").json()["dependencies"])
+    for index in (functions, 10**9, -1):
+        body = json.dumps({"data": [None], "fn_index": index, "session_hash": "a"}).encode()
+        answer = posted(url, "queue/join", body)
+        assert answer.status_code == 400
+        assert reason(answer) == f"fn_index must be a whole number from 0 to {functions - 1}."
+
+
+def test_a_bad_header_costs_nobody_beside_it_the_answer(url, files, from_cli):
+    """Gradio reads the headers of a batch's first call when it has taken the batch."""
+    body = json.dumps({"data": [{"path": uploaded(url, files["four"])}]}).encode()
+    bad = {"x-forwarded-host": "a:b"}, {"x-gradio-server": "http://a:b"}, {"host": "999.1.1.1"}
+    for headers in bad:
+        answer = posted(url, "call/predict", body, **headers)
+        assert answer.status_code == 400
+        assert next(iter(headers)) in reason(answer)
+    space = {"x-forwarded-host": "user-space.hf.space", "x-forwarded-proto": "https"}
+    event = posted(url, "call/predict", body, **space).json()["event_id"]
+    text = httpx.get(f"{url}/gradio_api/call/predict/{event}", timeout=20).text
+    assert same(
+        json.loads(re.search(r"event: complete\ndata: (.*)", text)[1])[0],
+        from_cli["predict"]["four"],
+    )
 
 
 # --- Starting and stopping

@@ -7,17 +7,20 @@ uploading, which keeps cut and forgotten files for ever and believes in names.
 """
 
 import asyncio
+import io
 import json
 import os
 import re
 import shutil
+import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders, UploadFile
+import httpx
+from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -38,9 +41,30 @@ OPEN = (
     ("GET POST DELETE", r"/mcp", settings.MAX_MCP),
 )
 _RULES = [(methods.split(), re.compile(address), limit) for methods, address, limit in OPEN]
-_JSON = re.compile(r"/gradio_api/(queue/join|cancel|reset|call/.+)")
-_QUEUED = re.compile(r"/gradio_api/(queue/join|call/.+)")
+_QUEUED = re.compile(r"/gradio_api/(queue/join|call/.+)/?")
 _FILE = "/gradio_api/file="
+# Where JSON is taken, and the fields that it must have.
+_JSON = {
+    "/gradio_api/queue/join": ("data", "fn_index"),
+    "/gradio_api/call/predict": ("data",),
+    "/gradio_api/call/read": ("data",),
+    "/gradio_api/cancel": ("session_hash", "fn_index", "event_id"),
+    "/gradio_api/reset": ("event_id",),
+}
+_NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
+# The headers of which Gradio makes the server's address, and what may stand in them.
+_HOST = r"([\w.-]+|\[[\da-f:.]+\])(:\d{1,5})?"
+_ADDRESSES = [
+    (header, scheme, re.compile(rule, re.ASCII | re.IGNORECASE))
+    for header, scheme, rule in (
+        ("host", "http://", _HOST),
+        ("x-forwarded-host", "http://", _HOST),
+        ("x-gradio-server", "", rf"https?://{_HOST}(/[\w./~%+-]*)?"),
+    )
+]
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in settings.HEADERS.items()]
+_LEFT = re.compile(r"mnist-cnn-(\d{1,9})-[0-9a-f]{32}")  # as `settings` names folders
+STUB = 32  # bytes that are kept of a bad file
 
 
 class Guard:
@@ -50,12 +74,16 @@ class Guard:
         app: what is guarded.
         uploads: the only folder of which files may be named or fetched.
         is_full: whether so many wait already that nobody more is let into the queue.
+        functions: how many the page has; calls name them by number.
     """
 
-    def __init__(self, app: ASGIApp, uploads: "Uploads", is_full: Callable[[], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, uploads: "Uploads", is_full: Callable[[], bool], functions: int
+    ) -> None:
         self.app = app
         self.uploads = uploads
         self.is_full = is_full
+        self.functions = functions
         self.large = 0  # bodies above settings.LARGE that are being received
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,10 +98,13 @@ class Guard:
         try:
             length = self._checked_length(scope)
             self.large += length > settings.LARGE
-            receive = _in_time(receive)
-            if _JSON.fullmatch(scope["path"]) and scope["method"] == "POST":
+            if length:
+                receive = _in_time(receive)
+            needed = _JSON.get(scope["path"].rstrip("/"))
+            if needed and scope["method"] == "POST":
                 body = await _whole(receive)
-                receive = _replayed(checked_json(body, self.uploads), receive)
+                body = checked_json(body, self.uploads, self.functions, needed)
+                receive = _replayed(body, receive)
             await self.app(scope, receive, send)
         except HTTPException as refusal:
             await refused(None, refusal)(scope, receive, send)
@@ -89,9 +120,10 @@ class Guard:
         )
         if limit is None:
             raise HTTPException(404, "There is nothing at this address.")
+        _check_addresses(headers)
         if method == "POST" and _QUEUED.fullmatch(path) and self.is_full():
             raise HTTPException(503, "Too many are waiting. Try again in a few seconds.")
-        if path.startswith(_FILE) and not self.uploads.holds(path.removeprefix(_FILE)):
+        if path.startswith(_FILE) and not self.uploads.find(path.removeprefix(_FILE)):
             raise HTTPException(404, "There is no such file, or not any more.")
         if "transfer-encoding" in headers:
             raise HTTPException(411, "Send the body with a Content-Length.")
@@ -110,6 +142,23 @@ class Guard:
         return int(length)
 
 
+def _check_addresses(headers: Headers) -> None:
+    """Gradio reads these when a call's turn has come; what it stumbles over then ends a batch."""
+    for header, scheme, rule in _ADDRESSES:
+        value = headers.get(header, "").split(",")[0].strip()  # of several proxies, as Gradio does
+        if value and not (rule.fullmatch(value) and _is_url(scheme + value)):
+            raise HTTPException(400, f"The header {header} holds no address of a server.")
+
+
+def _is_url(text: str) -> bool:
+    """Whether Gradio's client library takes it for one."""
+    try:
+        httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return True
+
+
 def refused(_: Any, refusal: HTTPException) -> Response:
     """What is not done, with its reason. Shaped as an exception handler of Starlette."""
     headers = {
@@ -123,8 +172,7 @@ def refused(_: Any, refusal: HTTPException) -> Response:
 def _with_headers(send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers.update(settings.HEADERS)
+            message["headers"] = [*message.get("headers", ()), *_HEADERS]
         await send(message)
 
     return sending
@@ -132,7 +180,7 @@ def _with_headers(send: Send) -> Send:
 
 def _in_time(receive: Receive) -> Receive:
     """The same request; its body must be there within `settings.READ_SECONDS`."""
-    deadline = time.monotonic() + settings.READ_SECONDS
+    deadline = asyncio.get_running_loop().time() + settings.READ_SECONDS
     complete = False
 
     async def receiving() -> Message:
@@ -140,7 +188,8 @@ def _in_time(receive: Receive) -> Receive:
         if complete:
             return await receive()
         try:
-            message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
         except TimeoutError:
             raise HTTPException(408, "The request took too long to arrive.") from None
         complete = not message.get("more_body", False)
@@ -173,10 +222,16 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return receiving
 
 
-def checked_json(body: bytes, uploads: "Uploads") -> bytes:
+def checked_json(
+    body: bytes, uploads: "Uploads", functions: int, needed: Iterable[str] = ()
+) -> bytes:
     """A JSON object whose files all lie among the uploads, without their URLs.
 
     Gradio would open a file that was never uploaded, and fetch from URLs.
+
+    Args:
+        functions: how many functions may be called.
+        needed: fields that must be there.
 
     Raises:
         HTTPException: 400, what is wrong with it.
@@ -187,12 +242,40 @@ def checked_json(body: bytes, uploads: "Uploads") -> bytes:
         raise HTTPException(400, "The body must be JSON.") from error
     if not isinstance(value, dict):
         raise HTTPException(400, "The body must be a JSON object.")
+    _check_fields(value, functions, needed)
     level: list[Any] = [value]
     for _ in range(settings.MAX_DEPTH):
         level = [child for node in level for child in _children(node, uploads)]
         if not level:
             return _as_json(value)
     raise HTTPException(400, f"The JSON is nested more than {settings.MAX_DEPTH} deep.")
+
+
+def _check_fields(value: dict[str, Any], functions: int, needed: Iterable[str]) -> None:
+    """Gradio answers a wrong field with 500, or without a sentence, and keeps names of any size."""
+    for field in needed:
+        if field not in value:
+            raise HTTPException(400, f"The JSON must have the field {field}.")
+    name = "1 to 64 letters, digits, _ or -", _is_name
+    rules = {
+        "data": ("a list", lambda given: isinstance(given, list)),
+        "fn_index": (
+            f"a whole number from 0 to {functions - 1}",
+            lambda given: type(given) is int and 0 <= given < functions,
+        ),
+        "trigger_id": ("a whole number", lambda given: given is None or type(given) is int),
+        "session_hash": name,
+        "event_id": name,
+    }
+    for field, (words, is_right) in rules.items():
+        if field in value and not is_right(value[field]):
+            raise HTTPException(400, f"{field} must be {words}.")
+    for field in ("batched", "oauth_token", "simple_format"):  # not for visitors to say
+        value.pop(field, None)
+
+
+def _is_name(given: Any) -> bool:
+    return isinstance(given, str) and _NAME.fullmatch(given) is not None
 
 
 def _as_json(value: Any) -> bytes:
@@ -210,14 +293,15 @@ def _children(node: Any, uploads: "Uploads") -> list[Any]:
     """What a JSON value holds that may hold more; files are checked on the way."""
     if isinstance(node, dict):
         if "path" in node:
-            if not uploads.holds(node["path"]):
+            path = uploads.find(node["path"])
+            if path is None:
                 raise HTTPException(
                     400,
                     "A file was not uploaded here, or has been deleted since. Upload it again; "
                     "addresses of other hosts are not fetched.",
                 )
-            # It is in use: `Uploads.sweep` leaves its folder for a while.
-            os.utime(os.path.dirname(node["path"]))
+            uploads.touch(path)
+            node["path"] = path
         node.pop("url", None)
         return [child for child in node.values() if isinstance(child, dict | list)]
     return [child for child in node if isinstance(child, dict | list)]
@@ -232,49 +316,102 @@ class Uploads:
     def __init__(self, folder: str | Path) -> None:
         Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = Path(folder).resolve()
-        self.bytes = 0  # on the disk, about
+        # By their folders' names: when they were last named, and their bytes. The oldest first.
+        self.kept: dict[str, tuple[float, int]] = {}
+        self.bytes = 0  # of all of them, about
 
-    def holds(self, path: Any) -> bool:
-        """Whether this is the path of a regular file in the folder."""
+    def find(self, path: Any) -> str | None:
+        """The real path of a regular file in the folder; nothing if it is none."""
         if not isinstance(path, str) or len(path) > 4096:
-            return False
+            return None
         try:
             real = os.path.realpath(path)
         except ValueError:  # no path at all: it holds a null, or half a character
-            return False
-        return real.startswith(f"{self.folder}{os.sep}") and os.path.isfile(real)
+            return None
+        inside = real.startswith(f"{self.folder}{os.sep}") and os.path.isfile(real)
+        return real if inside else None
+
+    def touch(self, real: str) -> None:
+        """The file is in use: `sweep` leaves its folder for a while."""
+        name = Path(real).relative_to(self.folder).parts[0]
+        if found := self.kept.pop(name, None):
+            self.kept[name] = time.monotonic(), found[1]
 
     def add(self, name: str | None, content: Any) -> Path:
-        """Keep a file's content (a binary stream) under the last part of its name."""
+        """Keep a file's content (a binary stream) under the last part of its name.
+
+        Raises:
+            HTTPException: 507, there is too much already.
+            OSError: the disk is full.
+        """
         if self.bytes > settings.MAX_DISK:
             raise HTTPException(507, "Too much was uploaded. Try again in a few minutes.")
         folder = self.folder / uuid.uuid4().hex
-        folder.mkdir()
         path = folder / plain_name(name)
         try:
+            folder.mkdir()
             with path.open("wb") as file:
                 shutil.copyfileobj(content, file)
-        except OSError as error:
+            size = path.stat().st_size
+        except OSError:
             shutil.rmtree(folder, ignore_errors=True)
-            raise HTTPException(507, "There is no room for this file.") from error
-        self.bytes += path.stat().st_size
+            raise
+        self.kept[folder.name] = time.monotonic(), size
+        self.bytes += size
         return path
+
+    def add_all(self, files: Iterable[tuple[str | None, Any]]) -> list[Path]:
+        """`add` each name and content; if one cannot be kept, none is."""
+        paths: list[Path] = []
+        try:
+            for name, content in files:
+                paths.append(self.add(name, content))
+        except (HTTPException, OSError):
+            for path in paths:
+                self._delete(path.parent.name)
+            raise
+        return paths
 
     def sweep(self) -> None:
         """Delete what was not named for long, and the oldest where there is too much."""
-        found = []
-        with os.scandir(self.folder) as entries:
-            for entry in entries:
-                found.append((entry.stat(follow_symlinks=False).st_mtime, entry.path))
-        found.sort(reverse=True)
-        oldest = time.time() - settings.KEEP_SECONDS
-        kept = [path for named, path in found[: settings.MAX_KEPT] if named > oldest]
-        for _, path in found[len(kept) :]:
-            shutil.rmtree(path, ignore_errors=True)
-        self.bytes = sum(_size(path) for path in kept)
+        now = time.monotonic()
+        for name in os.listdir(self.folder):
+            if name not in self.kept:  # Gradio puts its copies of the examples there
+                self.kept.setdefault(name, (now, _size(self.folder / name)))
+        for name, (named, _) in self.kept.copy().items():  # requests change it meanwhile
+            if named > now - settings.KEEP_SECONDS and len(self.kept) <= settings.MAX_KEPT:
+                break
+            self._delete(name)
+        self.bytes = sum(size for _, size in self.kept.copy().values())
+
+    def _delete(self, name: str) -> None:
+        """A folder that cannot be deleted still counts, and is tried again."""
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        if not (self.folder / name).exists():
+            _, size = self.kept.pop(name, (0.0, 0))
+            self.bytes -= size
+
+    def remove_left(self) -> None:
+        """Delete the folders beside this one whose processes were killed."""
+        for folder in self.folder.parent.glob("mnist-cnn-*"):
+            left = _LEFT.fullmatch(folder.name)
+            if left and not _is_alive(int(left[1])):
+                shutil.rmtree(folder, ignore_errors=True)  # of other users: they stay
 
 
-def _size(folder: str) -> int:
+def _is_alive(process: int) -> bool:
+    if sys.platform == "win32":  # there, the signal 0 is Ctrl-C
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _size(folder: Path) -> int:
     """Bytes of the files in a folder; 0 if it is gone."""
     try:
         with os.scandir(folder) as entries:
@@ -299,14 +436,29 @@ async def upload(request: Request, uploads: Uploads, check: Callable[[str, Any],
         check: called with each name and stream; raises `ValueError` for what is not to be kept.
     """
     form = request.form(max_files=settings.MAX_FILES, max_fields=4, max_part_size=1024)
-    async with form as fields:
-        files = [part for _, part in fields.multi_items() if isinstance(part, UploadFile)]
-        if not files:
-            raise HTTPException(400, "The form holds no file.")
-        for file in files:
-            try:
-                check(plain_name(file.filename), file.file)
-            except ValueError as error:
-                raise HTTPException(415, str(error)) from error
-            file.file.seek(0)
-        return JSONResponse([str(uploads.add(file.filename, file.file)) for file in files])
+    try:
+        async with form as fields:
+            files = [part for _, part in fields.multi_items() if isinstance(part, UploadFile)]
+            if not files:
+                raise HTTPException(400, "The form holds no file.")
+            alone = len(files) == 1
+            contents = [(file.filename, _checked(file, check, alone)) for file in files]
+            return JSONResponse([str(path) for path in uploads.add_all(contents)])
+    except OSError as error:
+        raise HTTPException(507, "There is no room for this. Try again later.") from error
+
+
+def _checked(file: UploadFile, check: Callable[[str, Any], None], alone: bool) -> Any:
+    """What is kept of a file: all of it, or the first bytes of a bad one that came with others.
+
+    Those who read them say of each what is wrong with it, and answer the others.
+    """
+    try:
+        check(plain_name(file.filename), file.file)
+    except ValueError as error:
+        if alone:
+            raise HTTPException(415, str(error)) from error
+        file.file.seek(0)
+        return io.BytesIO(file.file.read(STUB))
+    file.file.seek(0)
+    return file.file

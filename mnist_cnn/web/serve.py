@@ -48,6 +48,7 @@ def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.
 
     @contextlib.asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+        uploads.remove_left()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(shutil.rmtree, uploads.folder, ignore_errors=True)
             sweeping = asyncio.create_task(_sweep(uploads, page))
@@ -63,7 +64,9 @@ def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.
         openapi_url=None,
         lifespan=lifespan,
         # Gradio refuses, too, but only after it has looked at the whole request.
-        middleware=[Middleware(Guard, uploads=uploads, is_full=queue_is_full)],
+        middleware=[
+            Middleware(Guard, uploads=uploads, is_full=queue_is_full, functions=len(page.fns))
+        ],
         exception_handlers={HTTPException: refused},
     )
 

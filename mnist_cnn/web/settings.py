@@ -19,8 +19,11 @@ ENVIRONMENT = {
     # that is closed here. That halves the answers a second.
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
     "GRADIO_ANALYTICS_MAX_EVENTS": "100",
-    # Uploads lie in a folder of this process alone, which is removed with it.
-    "GRADIO_TEMP_DIR": str(Path(tempfile.gettempdir()).resolve() / f"mnist-cnn-{uuid.uuid4().hex}"),
+    # Uploads lie in a folder of this process alone, which is removed with it; its name tells the
+    # next one whether a process that was killed has left it.
+    "GRADIO_TEMP_DIR": str(
+        Path(tempfile.gettempdir()).resolve() / f"mnist-cnn-{os.getpid()}-{uuid.uuid4().hex}"
+    ),
 }
 os.environ.update(ENVIRONMENT)
 UPLOADS = ENVIRONMENT["GRADIO_TEMP_DIR"]
