@@ -155,11 +155,16 @@ async def answer_form(
 ) -> Response:
     """One exchange: a form with the file `image` in, the answer's JSON out."""
     readers.check_room()  # before the body is read
-    async with request.form(max_files=1, max_fields=1, max_part_size=1024) as fields:
-        image = fields.get("image")
-        if not isinstance(image, UploadFile):
-            raise HTTPException(400, "Send a form (multipart/form-data) with the file `image`.")
-        content = await image.read()
+    try:
+        async with request.form(max_files=1, max_fields=1, max_part_size=1024) as fields:
+            image = fields.get("image")
+            if not isinstance(image, UploadFile):
+                raise HTTPException(400, "Send a form (multipart/form-data) with the file `image`.")
+            content = await image.read()
+    except OSError as error:  # larger files lie on the disk meanwhile
+        raise HTTPException(
+            507, "There is no room for this. Try again in a few minutes."
+        ) from error
     answer = await readers.run(function, weights.model, content)
     return JSONResponse(answer, 422 if "error" in answer else 200)
 

@@ -16,6 +16,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,7 @@ def _check_addresses(headers: Headers) -> None:
             raise HTTPException(400, f"The header {header} holds no address of a server.")
 
 
+@lru_cache(maxsize=64)
 def _is_url(text: str) -> bool:
     """Whether Gradio's client library takes it for one."""
     try:
