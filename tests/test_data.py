@@ -165,12 +165,12 @@ def test_a_folder_that_is_split_already(folder):
 
 def test_unreadable_and_blank_pictures_are_listed(folder, caplog):
     (folder / "one" / "broken.png").write_bytes(b"no picture")
-    Image.new("L", (100, 100), 255).save(folder / "one" / "blank.png")
+    Image.new("L", (100, 100), 255).save(folder / "one" / "white.png")
     name = f"folder:{folder}"
     with pytest.raises(ValueError, match="2 files cannot be used") as caught:
         data.load(name, "", train=True)
     assert "broken.png: " in str(caught.value)
-    assert "blank.png: no ink was found" in str(caught.value)
+    assert "white.png: no ink was found" in str(caught.value)
     assert "--skip-unreadable" in str(caught.value)
     parts = [data.load(name, "", train, skip_unreadable=True)[0] for train in (True, False)]
     assert sum(map(len, parts)) == 20
