@@ -27,14 +27,16 @@ def explain(model: nn.Module, frame: np.ndarray, digit: int | None = None) -> np
     if digit is not None and not 0 <= digit < classes:
         raise ValueError(f"there is no class {digit}; classes run from 0 to {classes - 1}")
     device, training = next(model.parameters()).device, model.training
-    model.eval()
+    if training:  # else there is nothing to do, and saying so to every layer takes 0.2 ms
+        model.eval()
     ink = torch.from_numpy(frame).to(device) / 255  # (28, 28)
     middles = (torch.arange(STEPS, device=device) + 0.5) / STEPS
     path = (middles[:, None, None] * ink).requires_grad_()  # (STEPS, 28, 28)
     logits = model(path).float()
     chosen = int(model(ink[None]).argmax()) if digit is None else digit
     (slope,) = torch.autograd.grad(logits[:, chosen].sum(), path)
-    model.train(training)
+    if training:
+        model.train()
     evidence = (ink * slope.mean(0)).clamp(min=0).cpu().numpy()
     heat = cv2.GaussianBlur(evidence, (0, 0), BLUR) * (frame > 0)
     return (heat / heat.max()).astype(np.float32) if heat.max() > 0 else heat

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from mnist_cnn import load_model
+
 
 def test_the_shape_and_the_range(model, frames):
     heatmap = model.explain(frames[30])
@@ -14,6 +16,17 @@ def test_the_shape_and_the_range(model, frames):
 
 def test_an_empty_frame_has_no_evidence(model):
     assert not model.explain(np.zeros((28, 28), np.uint8)).any()
+
+
+def test_a_model_that_trains_goes_on_training_and_others_are_left_alone(frames, monkeypatch):
+    model, changed = load_model(), []
+    monkeypatch.setattr(model, "train", lambda mode=True: changed.append(mode))
+    heatmap = model.explain(frames[30])
+    assert changed == []
+    monkeypatch.undo()
+    model.train()
+    assert (model.explain(frames[30]) == heatmap).all()
+    assert all(layer.training for layer in model.modules())
 
 
 def test_any_digit_can_be_asked_for(model, frames):

@@ -1,16 +1,22 @@
 """Reading many pictures: what a ZIP may hold, what is listed, what is refused whole."""
 
 import csv
+import gc
 import io
+import os
+import shutil
 import struct
+import weakref
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import hostile
 import pytest
 
 from mnist_cnn.live import Weights
 from mnist_cnn.web import many, page, settings
+from mnist_cnn.web.guard import Uploads
 
 SEVEN = hostile.encoded(hostile.digit(64), "PNG")
 
@@ -143,6 +149,59 @@ def test_progress_comes_before_the_table_and_stopping_keeps_the_rest(model, tmp_
     stopped = list(page.read_many(Weights(model), [archive], lambda: True))
     assert "[[stopped|8|20]]" in stopped[-1][0]
     assert stopped[-1][0].count("<tr>") == 9
+
+
+def uploaded(uploads: Uploads, count: int) -> list[str]:
+    return [str(uploads.add(f"{i}.png", io.BytesIO(SEVEN))) for i in range(count)]
+
+
+def test_files_that_are_read_are_not_swept(model, tmp_path):
+    """Reading that takes longer than uploads are kept: all are as old as can be when it starts."""
+    uploads = Uploads(tmp_path / "uploads")
+    paths = uploaded(uploads, 20)
+    steps = page.read_many(Weights(model), paths, lambda: False)
+    next(steps)
+    for path in paths:
+        os.utime(Path(path).parent, (0, 0))
+    next(steps)
+    uploads.sweep()
+    *_, (table, _, download) = steps
+    assert "[[finished|20|20|0]]" in table
+    assert Path(download.value["path"]).read_text().count("\n") == 21
+
+
+def test_the_table_is_shown_even_if_its_file_cannot_be_written(model, tmp_path):
+    paths = uploaded(Uploads(tmp_path / "uploads"), 20)
+    steps = page.read_many(Weights(model), paths, lambda: False)
+    next(steps)
+    shutil.rmtree(Path(paths[0]).parent)
+    *_, (table, _, download) = steps
+    assert table.count("<tr>") == 21
+    assert "[[bad_gone]]" in table
+    assert not download.visible
+
+
+def test_cancel_stops_who_reads_and_nobody_else_is_remembered(model, tmp_path):
+    class Session(str):
+        """A text that can be seen to be gone."""
+
+    events = page.build(Weights(model)).fns.values()
+    functions = {getattr(each.fn, "__name__", ""): each.fn for each in events}
+    read, stop = functions["read_files"], functions["stop"]
+    archive = zipped(tmp_path, *[(f"{i}.png", SEVEN) for i in range(20)])
+    reader, idle = SimpleNamespace(session_hash="a"), SimpleNamespace(session_hash=Session("b"))
+    steps = read([archive], reader)
+    next(steps)
+    stop(idle)
+    assert 'value="8"' in next(steps)[0]
+    stop(reader)
+    *_, (table, _, _) = steps
+    assert "[[stopped|16|20]]" in table
+    assert "[[finished|20|20|0]]" in [*read([archive], reader)][-1][0]
+    session = weakref.ref(idle.session_hash)
+    del idle
+    gc.collect()
+    assert session() is None
 
 
 def test_a_refused_zip_is_a_sentence(model, tmp_path):

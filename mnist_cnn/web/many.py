@@ -3,8 +3,10 @@
 A ZIP is read in memory, member by member, and never unpacked to the disk.
 """
 
+import contextlib
 import csv
 import io
+import os
 import time
 import zipfile
 from collections.abc import Iterator
@@ -153,6 +155,13 @@ def read_each(model: MnistCNN, found: Iterator[Source]) -> Iterator[list[Row]]:
         yield [_row(model, each) for each in chunk]
 
 
+def keep(paths: list[str]) -> None:
+    """Say that uploads are in use, as whoever names one does: `Uploads.sweep` leaves them then."""
+    for path in paths:
+        with contextlib.suppress(OSError):  # it is gone already, and its row says so
+            os.utime(Path(path).parent)
+
+
 def _row(model: MnistCNN, source: Source) -> Row:
     if source.problem:
         return Row(source.name, problem=source.problem)
@@ -173,10 +182,13 @@ def _row(model: MnistCNN, source: Source) -> Row:
 def progress(done: int, total: int, started: float) -> str:
     """A bar with the time left."""
     left = (time.monotonic() - started) / max(done, 1) * (total - done)
-    said = phrase("progress", done, total, f"{left:.0f}") if done else phrase("starting", total)
+    # Only the start is said aloud: a reader could not keep up with the rest.
+    said, aloud = phrase("starting", total), " data-said"
+    if done:
+        said, aloud = phrase("progress", done, total, f"{left:.0f}"), ""
     return (
         f'<div class="progress"><progress max="{total}" value="{done}" aria-label="{said}">'
-        f'</progress><p role="status">{said}</p></div>'
+        f"</progress><p{aloud}>{said}</p></div>"
     )
 
 
@@ -194,7 +206,7 @@ def table(rows: list[Row], summary: str) -> str:
         for row in ordered
     )
     return (
-        f'<div class="many"><p role="status">{summary}</p>'
+        f'<div class="many"><p data-said>{summary}</p>'
         f'<div class="wide" tabindex="0" role="region" aria-label="{summary}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>"
     )

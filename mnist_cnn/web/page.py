@@ -20,7 +20,7 @@ from mnist_cnn.predict import read_frames
 from mnist_cnn.sketchpad import png, sketchpad
 from mnist_cnn.web import api, many, settings, views
 from mnist_cnn.web.about import about
-from mnist_cnn.web.texts import phrase, phrases, text, translations
+from mnist_cnn.web.texts import live_region, phrase, phrases, text, translations
 
 FOLDER = Path(__file__).parent
 EXAMPLES = tuple(sorted((FOLDER / "examples").glob("*.jpg")))
@@ -86,9 +86,8 @@ def cropped(path: str, crop: Box) -> Image.Image:
     )
 
 
-def checked_crop(data: Any) -> Box:
+def checked_crop(values: Any) -> Box:
     """What the page says was dragged over; the whole picture if it makes no sense."""
-    values = data.get("box") if isinstance(data, dict) else None
     if not isinstance(values, list) or len(values) != 4:
         return WHOLE
     if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in values):
@@ -120,17 +119,21 @@ def read_many(
     yield many.progress(0, total, started), cancel(visible=True), download
     for chunk in many.read_each(weights.model, found):
         rows += chunk
+        many.keep(paths)
         if stopped():
             break
         yield many.progress(len(rows), total, started), gr.skip(), gr.skip()
     file = Path(paths[0]).with_name("digits.csv")
-    file.write_text(many.as_csv(rows), encoding="utf-8")
-    download = gr.DownloadButton(value=str(file), visible=True)
+    try:
+        file.write_text(many.as_csv(rows), encoding="utf-8")
+        download = gr.DownloadButton(value=str(file), visible=True)
+    except OSError as error:  # the table is worth showing without it
+        print(f"app.py: a table could not be written: {error}", file=sys.stderr)
     yield many.table(rows, many.summary(rows, total)), cancel(), download
 
 
 def phrase_line(key: str) -> str:
-    return f'<p role="status">{phrase(key)}</p>'
+    return f"<p data-said>{phrase(key)}</p>"
 
 
 def header(weights: Weights) -> str:
@@ -161,7 +164,7 @@ def ask_what_it_was(
 
     def keep(value: str | None, right: str) -> tuple[None, str]:
         said = kept(weights.model, corrections, picture_of, value, right)
-        return None, f'<p role="status">{said}</p>'
+        return None, f"<p data-said>{said}</p>"
 
     with gr.Accordion(text("read_wrong"), open=False):
         place = corrections.data_set
@@ -204,6 +207,7 @@ def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks
     js = (FOLDER / "photo.js").read_text(encoding="utf-8")
     with gr.Blocks(title="Handwritten digits", analytics_enabled=False) as page:
         head = phrases(header(weights))
+        live_region()
         with gr.Tab(text("draw"), id="draw"), gr.Row():
             with gr.Column(min_width=280):
                 drawing = sketchpad(text("words"))
@@ -222,7 +226,13 @@ def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks
                     " if (button) trigger('pick', {index: Number(button.dataset.example)}); });",
                 )
             with gr.Column(min_width=280):
-                shown = phrases(js_on_load=js)
+                with gr.HTML(
+                    html_template="@children",
+                    css_template="gap: 0; .html-container { padding: 0; }",
+                    js_on_load=js,
+                    apply_default_css=False,
+                ) as crop:
+                    shown = phrases()
                 photo_answer = phrases(photo(weights, None)[1])
                 ask_what_it_was(weights, corrections, upload, lambda path: path)
         with gr.Tab(text("many"), id="many"):
@@ -243,26 +253,31 @@ def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks
         )
         upload.change(partial(photo, weights), upload, [shown, photo_answer], **live)
 
-        def read_crop(path: str | None, event: gr.EventData) -> tuple[str, str]:
-            return photo(weights, path, checked_crop(event._data))
+        def read_crop(path: str | None, box: Any) -> tuple[str, str]:
+            return photo(weights, path, checked_crop(box))
 
         def pick(event: gr.EventData) -> str:
             index = event._data.get("index") if isinstance(event._data, dict) else None
             return str(EXAMPLES[index if index in range(len(EXAMPLES)) else 0])
 
-        shown.crop(read_crop, upload, [shown, photo_answer], **live)
-        examples.pick(pick, None, upload, **live)
+        crop.input(
+            read_crop, [upload, crop], [shown, photo_answer], trigger_mode="always_last", **live
+        )
+        # Not "always_last": Gradio (6.31) would run the first event's data again, not the last's.
+        examples.pick(pick, None, upload, trigger_mode="multiple", **live)
 
-        stopping: set[str | None] = set()  # the sessions that pressed Cancel
+        reading: set[str | None] = set()  # the sessions whose pictures are read and still wanted
 
         def read_files(paths: list[str] | None, request: gr.Request) -> Iterator[tuple]:
             session = request.session_hash
-            stopping.discard(session)
-            yield from read_many(weights, paths, lambda: session in stopping)
-            stopping.discard(session)
+            reading.add(session)
+            try:
+                yield from read_many(weights, paths, lambda: session not in reading)
+            finally:
+                reading.discard(session)
 
         def stop(request: gr.Request) -> None:
-            stopping.add(request.session_hash)
+            reading.discard(request.session_hash)
 
         files.change(
             read_files,

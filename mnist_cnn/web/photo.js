@@ -1,5 +1,6 @@
-// Runs once when the component appears; `element` and `trigger` come from gr.HTML. The picture is
-// replaced with every answer, so all listeners sit on the element around it.
+// Runs once when the component appears; `element`, `props` and `trigger` come from gr.HTML. The
+// picture is replaced with every answer, so all listeners sit on the element around it. What is
+// dragged over is its value: if that changes while a part is read, the last one is read next.
 let start = null; // where dragging began, in shares of the shown picture
 let chosen = null; // [left, top, right, bottom] in the same shares
 
@@ -26,7 +27,7 @@ function at(event) {
 function read() {
   // What is shown may be a part already: the server wants shares of the whole picture.
   const [left, top, right, bottom] = area().dataset.crop.split(" ").map(Number);
-  const box = [
+  props.value = [
     left + chosen[0] * (right - left),
     top + chosen[1] * (bottom - top),
     left + chosen[2] * (right - left),
@@ -34,7 +35,7 @@ function read() {
   ];
   chosen = null;
   show();
-  trigger("crop", { box });
+  trigger("input");
 }
 
 element.addEventListener("pointerdown", (event) => {
@@ -61,6 +62,7 @@ element.addEventListener("pointerup", (event) => {
   show();
 });
 
+// The browser took the finger to scroll: see `touch-action` in page.css.
 element.addEventListener("pointercancel", () => {
   start = chosen = null;
   show();
@@ -91,13 +93,26 @@ element.addEventListener("keydown", (event) => {
   show();
 });
 
-element.addEventListener("click", (event) => {
-  if (event.target.closest(".whole")) trigger("crop", { box: [0, 0, 1, 1] });
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text.textContent);
+    return true;
+  } catch {
+    // Over plain http, as on a phone in the same network, there is no clipboard. What is selected is
+    // copied in the old way, or by hand.
+    getSelection().selectAllChildren(text);
+    return document.execCommand("copy");
+  }
+}
+
+element.addEventListener("click", async (event) => {
+  if (event.target.closest(".whole")) {
+    props.value = [0, 0, 1, 1];
+    trigger("input");
+  }
   const copy = event.target.closest(".copy");
-  if (copy) {
-    navigator.clipboard.writeText(element.querySelector(".text").textContent).then(() => {
-      copy.classList.add("done");
-      setTimeout(() => copy.classList.remove("done"), 1500);
-    });
+  if (copy && (await copied(element.querySelector(".text")))) {
+    copy.classList.add("done");
+    setTimeout(() => copy.classList.remove("done"), 1500);
   }
 });

@@ -244,12 +244,31 @@ _TEMPLATE = r"""${(() => {
 })()}"""
 
 
+# Screen readers say what changes in a live region that was there before; answers are replaced. So
+# what is to be said of them is copied to the one region that stays, see `live_region`.
+_SAY = """watch("value", () => {
+  const said = element.querySelector("[data-said]");
+  if (said) document.querySelector("#said p").textContent = said.textContent;
+});"""
+
+
+def live_region() -> gr.HTML:
+    """What screen readers follow: not seen, never replaced, once on the page."""
+    return gr.HTML(
+        html_template='<p aria-live="polite"></p>',
+        elem_id="said",
+        elem_classes="said",
+        apply_default_css=False,
+        js_on_load=None,
+    )
+
+
 def phrases(value: str = "", **options: object) -> gr.HTML:
-    """A component whose value is HTML with phrases in it."""
+    """A component whose value is HTML with phrases in it; what has `data-said` is said aloud."""
     return gr.HTML(
         value,
         label=text("words"),
         html_template=_TEMPLATE,
         apply_default_css=False,
-        **{"js_on_load": None, **options},
+        **{"js_on_load": _SAY, **options},
     )

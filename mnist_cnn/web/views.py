@@ -1,4 +1,7 @@
-"""The HTML of answers. Texts are phrases of `texts`; whatever came from outside is escaped."""
+"""The HTML of answers. Texts are phrases of `texts`; whatever came from outside is escaped.
+
+What has the attribute `data-said` is said aloud when it arrives: see `texts.phrases`.
+"""
 
 import base64
 import io
@@ -61,7 +64,7 @@ def panel(digit: str, verdict: str, hints: Sequence[str] = (), *rest: str) -> st
     listed = "".join(f"<li>{hint}</li>" for hint in hints)
     return (
         f'<div class="answer"><div class="digit" aria-hidden="true">{digit}</div>'
-        f'<div><p class="sure" role="status"><span class="said">{digit}: </span>{verdict}</p>'
+        f'<div><p class="sure" data-said><span class="said">{digit}: </span>{verdict}</p>'
         f'<ul class="hints">{listed}</ul></div>{"".join(rest)}</div>'
     )
 
@@ -123,7 +126,7 @@ def reading(found: Reading, picture: Image.Image, crop: tuple[float, ...]) -> st
         for x, y, w, h in [digit.box]
     )
     said = (
-        f'<pre class="text" role="status">{plain(found.text)}</pre>'
+        f'<pre class="text" data-said>{plain(found.text)}</pre>'
         f'<button type="button" class="copy">{phrase("copy")}</button>'
         if len(found.digits) > 1
         else ""
@@ -136,8 +139,8 @@ def reading(found: Reading, picture: Image.Image, crop: tuple[float, ...]) -> st
     )
     return (
         f'<div class="reading">{said}{whole}'
-        f'<div class="boxes" data-crop="{where}" tabindex="0" role="group" '
-        f'aria-label="{phrase("crop_help")}">'
+        f'<div class="boxes" style="--shape: {width} / {height}" data-crop="{where}" '
+        f'tabindex="0" role="group" aria-label="{phrase("crop_help")}">'
         f'<img src="{data_url(thumbnail_image(picture, SHOWN), "JPEG")}" '
         f'alt="{phrase("boxes")}" draggable="false">'
         f'<svg viewBox="0 0 {width} {height}" font-size="{height / 14:.0f}" aria-hidden="true">'
