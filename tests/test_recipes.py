@@ -143,7 +143,10 @@ def test_means_and_ratios_in_the_table():
         },
     }  # fmt: skip
     text = render.recipes_table(report)
-    assert "| `speed` | **99.10%** ± 0.14 | 2 | 90.0 | – | 10 s, 2 threads | 1.0 ms | 1,000 | 2,000 |" in text
+    assert (
+        "| `speed` | **99.10%** ± 0.14 | 2 | 90.0 | – | 10 s, 2 threads | 1.0 ms | 1,000 | 2,000 |"
+        in text
+    )
     assert "takes 17 min for 2 epochs" in text
     assert "`speed` is 100 times faster, and 100 times faster than the example's first" in text
     assert "(epoch 2)" in text
