@@ -3,7 +3,6 @@
 import csv
 import gc
 import io
-import os
 import shutil
 import struct
 import weakref
@@ -153,21 +152,6 @@ def test_progress_comes_before_the_table_and_stopping_keeps_the_rest(model, tmp_
 
 def uploaded(uploads: Uploads, count: int) -> list[str]:
     return [str(uploads.add(f"{i}.png", io.BytesIO(SEVEN))) for i in range(count)]
-
-
-def test_files_that_are_read_are_not_swept(model, tmp_path):
-    """Reading that takes longer than uploads are kept: all are as old as can be when it starts."""
-    uploads = Uploads(tmp_path / "uploads")
-    paths = uploaded(uploads, 20)
-    steps = page.read_many(Weights(model), paths, lambda: False)
-    next(steps)
-    for path in paths:
-        os.utime(Path(path).parent, (0, 0))
-    next(steps)
-    uploads.sweep()
-    *_, (table, _, download) = steps
-    assert "[[finished|20|20|0]]" in table
-    assert Path(download.value["path"]).read_text().count("\n") == 21
 
 
 def test_the_table_is_shown_even_if_its_file_cannot_be_written(model, tmp_path):

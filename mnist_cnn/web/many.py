@@ -3,10 +3,8 @@
 A ZIP is read in memory, member by member, and never unpacked to the disk.
 """
 
-import contextlib
 import csv
 import io
-import os
 import time
 import zipfile
 from collections.abc import Iterator
@@ -153,13 +151,6 @@ def read_each(model: MnistCNN, found: Iterator[Source]) -> Iterator[list[Row]]:
             chunk = []
     if chunk:
         yield [_row(model, each) for each in chunk]
-
-
-def keep(paths: list[str]) -> None:
-    """Say that uploads are in use, as whoever names one does: `Uploads.sweep` leaves them then."""
-    for path in paths:
-        with contextlib.suppress(OSError):  # it is gone already, and its row says so
-            os.utime(Path(path).parent)
 
 
 def _row(model: MnistCNN, source: Source) -> Row:

@@ -119,7 +119,6 @@ def read_many(
     yield many.progress(0, total, started), cancel(visible=True), download
     for chunk in many.read_each(weights.model, found):
         rows += chunk
-        many.keep(paths)
         if stopped():
             break
         yield many.progress(len(rows), total, started), gr.skip(), gr.skip()
