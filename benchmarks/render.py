@@ -9,6 +9,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from benchmarks.recipes import ROWS
 from mnist_cnn import card
 from mnist_cnn.model import BUNDLED
 
@@ -70,11 +71,24 @@ def recipes_table(recipes: dict) -> str:
     rows = [_recipe_row(name, row) for name, row in recipes["rows"].items()]
     machines = {_processor(run) for row in recipes["rows"].values() for run in row["runs"]}
     notes = [f"Trained on {'; '.join(sorted(machines))}."] if machines else []
+    if missing := _missing(recipes):
+        notes.append(f"Still to be measured: {missing}.")
     if "classic" in recipes and "speed" in recipes["rows"]:
         notes.append(_against_classic(recipes))
     if "shipped" in recipes:
         notes.append(_shipped(recipes["shipped"]))
     return card.table(head, *rows) + "\n\n" + "\n\n".join(notes)
+
+
+def _missing(recipes: dict) -> str:
+    """Which rows lack runs, and how many of how many they have."""
+    found = {name: len(row["runs"]) for name, row in recipes["rows"].items()}
+    lacking = [
+        f"`{name}` ({found.get(name, 0)} of {row.seeds} runs)"
+        for name, row in ROWS.items()
+        if found.get(name, 0) < row.seeds
+    ]
+    return ", ".join(lacking + ([] if "classic" in recipes else ["`classic`"]))
 
 
 def _shipped(shipped: dict) -> str:
