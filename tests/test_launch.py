@@ -22,9 +22,11 @@ def flags(tmp_path_factory, frames) -> list[str]:
     """One step on all of a folder's 80 training frames; SGD, so the step is the gradient."""
     folder = tmp_path_factory.mktemp("data")
     for digit in range(10):
-        (folder / str(digit)).mkdir()
-        for number, frame in enumerate(frames[10 * digit : 10 * digit + 10]):
-            Image.fromarray(frame).save(folder / str(digit) / f"{number}.png")
+        for part, first, last in (("train", 0, 9), ("test", 9, 10)):
+            (folder / part / str(digit)).mkdir(parents=True)
+            for number in range(first, last):
+                picture = Image.fromarray(frames[10 * digit + number])
+                picture.save(folder / part / str(digit) / f"{number}.png")
     flags = ["--recipe", "sgd", "--dataset", f"folder:{folder}", "--val-size", "10"]
     flags += ["--batch-size", "80", "--lr", "0.5", "--grad-clip", "0.1", "--p-affine", "1"]
     return [*flags, "--device", "cpu", "--amp", "off", "--workers", "0"]

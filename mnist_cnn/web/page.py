@@ -263,7 +263,9 @@ def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks
             read_crop, [upload, crop], [shown, photo_answer], trigger_mode="always_last", **live
         )
         # Not "always_last": Gradio (6.31) would run the first event's data again, not the last's.
-        examples.pick(pick, None, upload, trigger_mode="multiple", **live)
+        # One at a time, so that the last is the last.
+        in_turn = live | {"concurrency_id": "pick", "concurrency_limit": 1}
+        examples.pick(pick, None, upload, trigger_mode="multiple", **in_turn)
 
         reading: set[str | None] = set()  # the sessions whose pictures are read and still wanted
 
