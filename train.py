@@ -543,8 +543,9 @@ def _main(args: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
     with accelerator.local_main_process_first():  # which downloads the data, if need be
         frames, labels = data.load(dataset, args.data_dir, True, run.recipe.skip_unreadable)
-    # Read now, so that a bad file stops nothing later; looked at once, after the last decision.
-    test = data.load(dataset, args.data_dir, False, run.recipe.skip_unreadable)
+    if accelerator.is_main_process:
+        # Read now, so that a bad file stops nothing later; looked at once, after the last decision.
+        test = data.load(dataset, args.data_dir, False, run.recipe.skip_unreadable)
     if state and state["data"] != data.digest(frames, labels):
         raise ValueError(f"the training data is not what {out} began with")
     if not state:

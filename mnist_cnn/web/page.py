@@ -314,13 +314,9 @@ def add_endpoints(weights: Weights) -> None:
     # A batch shares one run of the network. Its inputs and answers are what they are: Gradio would
     # hand each to a thread and back. Pages are read one by one, so nobody waits for another's.
     batched = {"batch": True, "max_batch_size": settings.MAX_BATCH}
+    batched |= {"preprocess": False, "postprocess": False}
     for name, function, description, options in (
-        (
-            "predict",
-            predict_batch,
-            api.PREDICT,
-            batched | {"preprocess": False, "postprocess": False},
-        ),
+        ("predict", predict_batch, api.PREDICT, batched),
         ("read", read, api.READ, {}),
     ):
         gr.Button(visible=False).click(
