@@ -13,6 +13,7 @@ from mnist_cnn.web import settings  # isort: skip  # before Gradio: it sets what
 from mnist_cnn.corrections import Corrections
 from mnist_cnn.live import Weights
 from mnist_cnn.web.page import OPTIONS, build
+from mnist_cnn.web.readers import Readers
 from mnist_cnn.web.serve import make_app, run
 from mnist_cnn.web.texts import phrase
 
@@ -28,8 +29,9 @@ def main(argv: list[str] | None = None) -> int:
         weights = Weights.of(args.model, say=phrase)
         names = weights.model.config.class_names
         corrections = Corrections(args.corrections, names) if args.corrections else None
-        page = build(weights, corrections)
-        run(make_app(page, weights, **OPTIONS), args.host, args.port)
+        readers = Readers(weights)
+        page = build(readers, corrections)
+        run(make_app(page, readers, **OPTIONS), args.host, args.port)
     except (ValueError, OSError) as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 1

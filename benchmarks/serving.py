@@ -108,10 +108,11 @@ def serve_ours(port: int) -> int:
     """The constant behind our guard and settings."""
     from mnist_cnn.live import Weights
     from mnist_cnn.web.page import OPTIONS, build
+    from mnist_cnn.web.readers import Readers
     from mnist_cnn.web.serve import make_app, run
 
-    weights = Weights(Constant())
-    run(make_app(build(weights), weights, **OPTIONS), "127.0.0.1", port)
+    readers = Readers(Weights(Constant()))
+    run(make_app(build(readers), readers, **OPTIONS), "127.0.0.1", port)
     return 0
 
 

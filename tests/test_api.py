@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import json
-import os
 import re
 import signal
 import socket
@@ -13,6 +12,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import app_server
 import hostile
@@ -22,8 +22,10 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
+from mnist_cnn.live import Weights
 from mnist_cnn.web import settings
-from mnist_cnn.web.api import Readers
+from mnist_cnn.web.api import Events
+from mnist_cnn.web.readers import Readers
 
 KEYS = {"predict": {"digit", "confidence", "probs", "reason"}, "read": {"text", "digits", "reason"}}
 
@@ -104,7 +106,7 @@ def called(url: str, name: str, path: str) -> dict:
 
 
 @pytest.mark.parametrize("name", ["predict", "read"])
-def test_gradios_queue_answers_as_the_command_line(url, files, from_cli, name):
+def test_two_exchanges_answer_as_the_command_line(url, files, from_cli, name):
     for key in ("four", "row", "blank", "half"):
         assert same(called(url, name, uploaded(url, files[key])), from_cli[name][key])
 
@@ -115,6 +117,49 @@ def test_answers_that_share_a_batch_stay_apart(url, files, from_cli):
         keys = list(paths) * 16
         answers = list(pool.map(lambda key: called(url, "predict", paths[key]), keys))
     assert all(same(a, from_cli["predict"][key]) for a, key in zip(answers, keys, strict=True))
+
+
+def test_a_call_without_a_drawing_is_answered(url):
+    event = posted(url, "call/predict", b'{"data": [null]}').json()["event_id"]
+    text = httpx.get(f"{url}/gradio_api/call/predict/{event}", timeout=20).text
+    assert json.loads(text.partition("data: ")[2])[0]["reason"] == "no ink was found"
+
+
+@pytest.mark.parametrize("data", [[], [7], ["x"], [{}], [[]], [None, None]])
+def test_a_call_of_another_shape_is_told_what_to_send(url, data):
+    answer = posted(url, "call/predict", json.dumps({"data": data}).encode())
+    assert answer.status_code == 400
+    assert reason(answer).startswith('Send {"data": [{"path": "…"}]}')
+
+
+def test_an_answer_is_given_once(url, files):
+    body = json.dumps({"data": [{"path": uploaded(url, files["four"])}]}).encode()
+    event = posted(url, "call/predict", body).json()["event_id"]
+    address = f"{url}/gradio_api/call/predict/{event}"
+    assert httpx.get(address, timeout=20).status_code == 200
+    for gone in (address, f"{url}/gradio_api/call/read/unknown"):
+        answer = httpx.get(gone)
+        assert answer.status_code == 404
+        assert "no such event" in reason(answer)
+
+
+def test_answers_that_nobody_fetches_are_forgotten(monkeypatch, model):
+    monkeypatch.setattr(settings, "MAX_EVENTS", 3)
+
+    async def body() -> dict:
+        return {"data": [None]}
+
+    call = SimpleNamespace(path_params={"name": "predict"}, json=body)
+
+    async def main() -> tuple[list[str], list[str]]:
+        events = Events(Readers(Weights(model)))
+        named = [json.loads((await events.call(call)).body)["event_id"] for _ in range(5)]
+        kept = list(events.answers)
+        await asyncio.gather(*events.answers.values())
+        return named, kept
+
+    named, kept = asyncio.run(main())
+    assert kept == named[-3:]
 
 
 def test_the_json_is_as_documented(url, files):
@@ -196,65 +241,6 @@ def test_a_request_without_one_image_is_told_what_to_send(url, form):
     answer = httpx.post(f"{url}/predict", **form)
     assert answer.status_code == 400
     assert answer.json()["error"]
-
-
-def test_too_many_waiting_are_refused_and_the_others_answered(monkeypatch):
-    monkeypatch.setattr(settings, "MAX_QUEUE", 5)
-    gate = threading.Event()
-
-    def wait(model, picture) -> bool:
-        return gate.wait()
-
-    async def main() -> tuple[int, list]:
-        readers = Readers()
-        tasks = [asyncio.create_task(readers.run(wait, None, b"")) for _ in range(5)]
-        await asyncio.sleep(0)
-        refused = 0
-        for _ in range(3):
-            try:
-                await readers.run(wait, None, b"")
-            except Exception as error:
-                refused += error.status_code == 503
-        gate.set()
-        return refused, await asyncio.gather(*tasks)
-
-    refused, answers = asyncio.run(main())
-    assert refused == 3
-    assert answers == [True] * 5
-
-
-def test_drawings_do_not_wait_behind_large_photos(model):
-    gate = threading.Event()
-
-    def answer(model, picture: bytes) -> str:
-        if len(picture) > 1000:
-            gate.wait()
-        return threading.current_thread().name
-
-    async def main() -> list[str]:
-        readers = Readers()
-        large = hostile.encoded(Image.new("L", (3000, 2000)), "BMP")
-        photos = [asyncio.create_task(readers.run(answer, model, large)) for _ in range(3)]
-        await asyncio.sleep(0)
-        drawing = await readers.run(answer, model, hostile.png_claiming(280, 280))
-        gate.set()
-        return [drawing.rpartition("_")[0], *{name for name in await asyncio.gather(*photos)}]
-
-    assert asyncio.run(main()) == ["reader", "large-reader_0"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux")
-def test_large_pictures_step_back():
-    def niceness(model, picture: bytes) -> int:
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    async def main() -> list[int]:
-        readers = Readers()
-        pictures = hostile.png_claiming(280, 280), hostile.png_claiming(3000, 3000)
-        return [await readers.run(niceness, None, picture) for picture in pictures]
-
-    usual = os.getpriority(os.PRIO_PROCESS, 0)
-    assert asyncio.run(main()) == [usual, max(usual, settings.LARGE_NICENESS)]
 
 
 # --- Hostile files and requests

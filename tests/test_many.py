@@ -16,6 +16,7 @@ import pytest
 from mnist_cnn.live import Weights
 from mnist_cnn.web import many, page, settings
 from mnist_cnn.web.guard import Uploads
+from mnist_cnn.web.readers import Readers
 
 SEVEN = hostile.encoded(hostile.digit(64), "PNG")
 
@@ -169,7 +170,7 @@ def test_cancel_stops_who_reads_and_nobody_else_is_remembered(model, tmp_path):
     class Session(str):
         """A text that can be seen to be gone."""
 
-    events = page.build(Weights(model)).fns.values()
+    events = page.build(Readers(Weights(model))).fns.values()
     functions = {getattr(each.fn, "__name__", ""): each.fn for each in events}
     read, stop = functions["read_files"], functions["stop"]
     archive = zipped(tmp_path, *[(f"{i}.png", SEVEN) for i in range(20)])

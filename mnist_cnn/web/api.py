@@ -1,18 +1,17 @@
-"""What programs call: `/predict` and `/read` in one exchange, over Gradio's queue, and by MCP.
+"""What programs call: `/predict` and `/read` in one exchange, in Gradio's two, and by MCP.
 
-All three give what `python -m mnist_cnn predict --json` prints for the same file: see `PREDICT`
+All give what `python -m mnist_cnn predict --json` prints for the same file: see `PREDICT`
 and `READ` for the JSON.
 """
 
 import asyncio
 import base64
 import binascii
+import json
 import os
 import re
-import sys
-import threading
+import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -21,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mnist_cnn import MnistCNN
-from mnist_cnn.decode import FORMATS, header_size
-from mnist_cnn.live import Weights
+from mnist_cnn.decode import FORMATS
 from mnist_cnn.web import settings
+from mnist_cnn.web.readers import Answer, Picture, Readers, Task
 
 PREDICT = """Read one handwritten digit from a picture (PNG, JPEG, WebP, BMP or GIF).
 
@@ -43,32 +42,29 @@ STARTS = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF.{4}WEBP|BM|GIF8[79]a|PK\x03\x04", re.DOTALL
 )
 
-Answer = dict[str, Any]
+
+def predict(model: MnistCNN, pictures: list[Picture]) -> list[Answer]:
+    """The JSON of `/predict` for each picture, in one run of the network."""
+    try:
+        return [answer.to_dict() for answer in model.predict(pictures)]
+    except ValueError:  # one of them is bad: the others are answered all the same
+        return [_answered(model.predict, picture) for picture in pictures]
 
 
-def predict(model: MnistCNN, picture: bytes | str | None) -> Answer:
-    """The JSON of `/predict` for a file's content or path."""
-    return _answered(model.predict, picture)
+def read(model: MnistCNN, pictures: list[Picture]) -> list[Answer]:
+    """The JSON of `/read` for each picture."""
+    return [_answered(model.read, picture) for picture in pictures]
 
 
-def read(model: MnistCNN, picture: bytes | str | None) -> Answer:
-    """The JSON of `/read` for a file's content or path."""
-    return _answered(model.read, picture)
-
-
-def _answered(answer: Callable, picture: bytes | str | None) -> Answer:
+def _answered(answer: Callable, picture: Picture) -> Answer:
     try:
         return answer(picture).to_dict()
     except ValueError as error:
         return {"error": without_folder(error)}
 
 
-def predict_all(model: MnistCNN, pictures: list[str | None]) -> list[Answer]:
-    """`predict` of each path, in one run of the network; without a path nothing was drawn."""
-    try:
-        return [answer.to_dict() for answer in model.predict(pictures)]
-    except ValueError:  # one of them is bad: the others are answered all the same
-        return [predict(model, picture) for picture in pictures]
+# Pages are read one by one, so nobody waits for another's.
+TASKS = {"predict": Task(predict, settings.MAX_BATCH), "read": Task(read)}
 
 
 def without_folder(error: ValueError) -> str:
@@ -92,67 +88,7 @@ def check_upload(name: str, file: Any) -> None:
         raise ValueError(f"{name}: not a picture; {', '.join(FORMATS)} are read")
 
 
-class Readers:
-    """A few threads that read pictures, and a bounded number of requests that wait for them."""
-
-    def __init__(self) -> None:
-        self.threads = ThreadPoolExecutor(settings.READERS, "reader")
-        self.large = ThreadPoolExecutor(1, "large-reader", initializer=_step_back)
-        self.waiting = self.waiting_large = 0
-
-    async def run(self, function: Callable, model: MnistCNN, picture: bytes) -> Answer:
-        """What the function says of the picture.
-
-        Raises:
-            HTTPException: 503 if too many wait already.
-        """
-        self.check_room()
-        loop = asyncio.get_running_loop()
-        self.waiting += 1
-        try:
-            answer = await loop.run_in_executor(self.threads, _if_small, function, model, picture)
-        finally:
-            self.waiting -= 1
-        if answer is not None:
-            return answer
-        if self.waiting_large >= settings.MAX_LARGE:
-            raise HTTPException(503, "Too many large pictures are waiting. Try again in a minute.")
-        self.waiting_large += 1
-        try:
-            return await loop.run_in_executor(self.large, function, model, picture)
-        finally:
-            self.waiting_large -= 1
-
-    def check_room(self) -> None:
-        """Refuse who would wait behind too many."""
-        if self.waiting >= settings.MAX_QUEUE:
-            raise HTTPException(503, "Too many pictures are waiting. Try again in a few seconds.")
-
-
-def _if_small(function: Callable, model: MnistCNN, picture: bytes) -> Answer | None:
-    """The answer, or nothing if the picture is large. Its header may take a while, too."""
-    return None if _is_large(picture) else function(model, picture)
-
-
-def _step_back() -> None:
-    """Let the other threads go first, where threads have a priority of their own (Linux)."""
-    if sys.platform == "linux":
-        usual = os.getpriority(os.PRIO_PROCESS, 0)  # which only root may go below
-        niceness = max(usual, settings.LARGE_NICENESS)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
-
-
-def _is_large(picture: bytes) -> bool:
-    try:
-        width, height = header_size(picture)
-    except Exception:  # whoever reads it says what is wrong with it
-        return False
-    return width * height > settings.LARGE_PIXELS
-
-
-async def answer_form(
-    request: Request, function: Callable, weights: Weights, readers: Readers
-) -> Response:
+async def answer_form(request: Request, task: Task, readers: Readers) -> Response:
     """One exchange: a form with the file `image` in, the answer's JSON out."""
     readers.check_room()  # before the body is read
     try:
@@ -165,8 +101,49 @@ async def answer_form(
         raise HTTPException(
             507, "There is no room for this. Try again in a few minutes."
         ) from error
-    answer = await readers.run(function, weights.model, content)
+    answer = await readers.run(task, content)
     return JSONResponse(answer, 422 if "error" in answer else 200)
+
+
+class Events:
+    """Gradio's two exchanges, for uploads: a call names an event, which is asked for its answer.
+
+    Gradio's own road to the same functions, its queue, is for `gradio_client`. It takes as long as
+    the network does.
+    """
+
+    def __init__(self, readers: Readers) -> None:
+        self.readers = readers
+        self.answers: dict[str, asyncio.Task] = {}  # by event; the oldest first
+
+    async def call(self, request: Request) -> Response:
+        """`{"data": [FILE]}` in, of which the guard has made sure; `{"event_id": …}` out."""
+        try:
+            (image,) = (await request.json())["data"]
+            path = None if image is None else image["path"]
+        except (LookupError, TypeError, ValueError) as error:
+            raise HTTPException(
+                400, 'Send {"data": [{"path": "…"}]} with the path that the upload answered.'
+            ) from error
+        self.readers.check_room()
+        event = uuid.uuid4().hex
+        answer = self.readers.run(TASKS[request.path_params["name"]], path)
+        self.answers[event] = asyncio.create_task(answer)
+        if len(self.answers) > settings.MAX_EVENTS:
+            del self.answers[next(iter(self.answers))]
+        return JSONResponse({"event_id": event})
+
+    async def answer(self, request: Request) -> Response:
+        """The event's answer, as a stream of one message; whoever asked has it, and nobody else."""
+        answer = self.answers.pop(request.path_params["event"], None)
+        if answer is None:
+            raise HTTPException(404, "There is no such event, or its answer has been fetched.")
+        try:
+            kind, data = "complete", [await answer]
+        except HTTPException as refusal:
+            kind, data = "error", refusal.detail
+        text = f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+        return Response(text, media_type="text/event-stream")
 
 
 def picture_of_base64(text: str) -> bytes:
@@ -181,7 +158,7 @@ def picture_of_base64(text: str) -> bytes:
         raise ValueError("image_base64 must be the picture's bytes in base64") from error
 
 
-def mcp_server(weights: Weights, readers: Readers) -> Any:
+def mcp_server(readers: Readers) -> Any:
     """The two tools for agents, at `/mcp`. Needs the extra `mcp`.
 
     Gradio's own MCP server takes addresses, which it fetches; this one takes pictures alone.
@@ -200,21 +177,21 @@ def mcp_server(weights: Weights, readers: Readers) -> Any:
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
 
-    async def answered(function: Callable, image_base64: str) -> Answer:
+    async def answered(name: str, image_base64: str) -> Answer:
         try:
             picture = picture_of_base64(image_base64)
         except ValueError as error:
             return {"error": str(error)}
-        return await readers.run(function, weights.model, picture)
+        return await readers.run(TASKS[name], picture)
 
     takes = "\n\nArgs:\n    image_base64: the picture file's bytes in base64."
 
     @server.tool(description=PREDICT + takes)
     async def predict_digit(image_base64: str) -> Answer:
-        return await answered(predict, image_base64)
+        return await answered("predict", image_base64)
 
     @server.tool(description=READ + takes)
     async def read_digits(image_base64: str) -> Answer:
-        return await answered(read, image_base64)
+        return await answered("read", image_base64)
 
     return server

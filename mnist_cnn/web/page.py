@@ -3,13 +3,14 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from PIL import Image
+from starlette.exceptions import HTTPException
 
 from mnist_cnn import MnistCNN
 from mnist_cnn.corrections import Corrections
@@ -20,6 +21,7 @@ from mnist_cnn.predict import read_frames
 from mnist_cnn.sketchpad import png, sketchpad
 from mnist_cnn.web import api, many, settings, views
 from mnist_cnn.web.about import about
+from mnist_cnn.web.readers import Readers, Task
 from mnist_cnn.web.texts import live_region, phrase, phrases, text, translations
 
 FOLDER = Path(__file__).parent
@@ -201,8 +203,9 @@ def kept(
         return phrase("not_written")
 
 
-def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks:
-    """The page; every answer uses the model that `weights` holds at that moment."""
+def build(readers: Readers, corrections: Corrections | None = None) -> gr.Blocks:
+    """The page; every answer uses the model that is in use at that moment."""
+    weights = readers.weights
     js = (FOLDER / "photo.js").read_text(encoding="utf-8")
     with gr.Blocks(title="Handwritten digits", analytics_enabled=False) as page:
         head = phrases(header(weights))
@@ -292,7 +295,7 @@ def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks
         cancel.click(stop, None, None, **live)
         # Anew for every visitor: the weights may have been exchanged since the start.
         page.load(lambda: (header(weights), about(weights.model)), None, [head, numbers], **live)
-        add_endpoints(weights)
+        add_endpoints(readers)
     page.queue(
         api_open=False,  # else every call could pass by the queue and its limits
         max_size=settings.MAX_QUEUE,
@@ -301,34 +304,27 @@ def build(weights: Weights, corrections: Corrections | None = None) -> gr.Blocks
     return page
 
 
-def add_endpoints(weights: Weights) -> None:
+def add_endpoints(readers: Readers) -> None:
     """`/predict` and `/read` over Gradio's queue, for `gradio_client`."""
+    for name, description in (("predict", api.PREDICT), ("read", api.READ)):
 
-    def predict_batch(images: Sequence[dict | None]) -> tuple[list]:
-        paths = [image and uploaded(image["path"]) for image in images]
-        return (api.predict_all(weights.model, paths),)
+        async def answer(image: dict | None, task: Task = api.TASKS[name]) -> dict:
+            try:
+                return await readers.run(task, image and uploaded(image["path"]))
+            except HTTPException as refusal:
+                raise gr.Error(refusal.detail, print_exception=False) from refusal
 
-    def read(image: str | None) -> dict:
-        return api.read(weights.model, image)
-
-    # A batch shares one run of the network. Its inputs and answers are what they are: Gradio would
-    # hand each to a thread and back. Pages are read one by one, so nobody waits for another's.
-    batched = {"batch": True, "max_batch_size": settings.MAX_BATCH}
-    batched |= {"preprocess": False, "postprocess": False}
-    for name, function, description, options in (
-        ("predict", predict_batch, api.PREDICT, batched),
-        ("read", read, api.READ, {}),
-    ):
         gr.Button(visible=False).click(
-            function,
+            answer,
             picture_input(["upload"], label="image", visible=False),
             gr.JSON(visible=False, label="answer"),
             api_name=name,
             api_description=description,
             show_progress="hidden",
-            concurrency_id="programs",  # who draws does not wait behind them
-            concurrency_limit=settings.READERS,
-            **options,
+            concurrency_limit=None,  # the readers have one
+            # Input and answer are what they are: Gradio would hand each to a thread and back.
+            preprocess=False,
+            postprocess=False,
         )
 
 

@@ -11,11 +11,13 @@ from gradio.data_classes import PredictBodyInternal
 from gradio.state_holder import SessionState
 from pydantic import ValidationError
 
-OFTEN = ("/gradio_api/call/{api_name}", "/gradio_api/queue/")
+from mnist_cnn.web import settings
+
+OFTEN = "/gradio_api/queue/"
 
 
 def refuse_bad_calls(page: gr.Blocks) -> None:
-    """Look at a call's inputs before it is queued: later it would spoil the others of its batch."""
+    """Look at a call's inputs before it is queued: later Gradio says nothing of what is wrong."""
     push = page._queue.push
 
     async def checked(body: PredictBodyInternal, request: fastapi.Request, username: Any) -> Any:
@@ -49,6 +51,7 @@ def _problem(page: gr.Blocks, body: PredictBodyInternal) -> str | None:
 
 def lighten(mounted: gr.routes.App, page: gr.Blocks) -> None:
     """Leave out what Gradio does for every call and nothing here needs."""
+    page._queue.sleep_when_free = settings.LOOK_SECONDS
     # Each call is a session of its own, for which Gradio describes every component of the page
     # anew, and keeps its inputs, for links to a page's state. There are none.
     mounted.state_holder.blocks = types.SimpleNamespace(
@@ -58,8 +61,8 @@ def lighten(mounted: gr.routes.App, page: gr.Blocks) -> None:
     # It summarises the last calls for a monitoring page, in a thread, and looks for Matplotlib.
     queueing.run_sync = _nothing
     gr.utils.MatplotlibBackendMananger = contextlib.nullcontext
-    # An address is looked for in eighty patterns, twice; those that are called often come first,
-    # and are not asked, in a thread again, for a login that there is not.
+    # An address is looked for in eighty patterns, twice; the queue's come first, and are not asked,
+    # in a thread again, for a login that there is not.
     for router in (mounted.router, *_included(mounted.router)):
         if hasattr(router, "_mark_routes_changed"):  # another FastAPI's routes stay as they are
             router.routes.sort(key=_how_often)
@@ -79,7 +82,7 @@ def _included(router: fastapi.APIRouter) -> list[fastapi.APIRouter]:
 
 def _how_often(route: Any) -> int:
     """0 for what every call needs, 1 for the rest."""
-    return int(not getattr(route, "path", OFTEN[0]).startswith(OFTEN))
+    return int(not getattr(route, "path", OFTEN).startswith(OFTEN))
 
 
 def _without_login(route: Any) -> None:

@@ -24,25 +24,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mnist_cnn.live import Weights
 from mnist_cnn.web import api, settings
 from mnist_cnn.web.guard import Guard, Uploads, refused, upload
 from mnist_cnn.web.queue import forget_answered, lighten, refuse_bad_calls
+from mnist_cnn.web.readers import Readers
 
 M_ARENA_MAX = -8  # of malloc.h
 
 
-def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.FastAPI:
+def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.FastAPI:
     """The whole server as an ASGI app: Gradio's page, the addresses for programs, the guard.
 
     Args:
         page: the page, not launched.
-        weights: the model in use.
+        readers: who read for programs, with the model in use.
         page_options: `css`, `i18n`, … as `gr.mount_gradio_app` takes them.
     """
-    uploads, readers = Uploads(settings.UPLOADS), api.Readers()
+    uploads, events = Uploads(settings.UPLOADS), api.Events(readers)
     try:
-        mcp = api.mcp_server(weights, readers)
+        mcp = api.mcp_server(readers)
     except ModuleNotFoundError:  # the extra is not installed
         mcp = None
 
@@ -58,7 +58,7 @@ def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.
             yield
 
     def queue_is_full() -> bool:
-        return len(page._queue) >= settings.MAX_QUEUE
+        return max(readers.waiting, len(page._queue)) >= settings.MAX_QUEUE
 
     app = fastapi.FastAPI(
         openapi_url=None,
@@ -74,11 +74,11 @@ def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.
         return await upload(request, uploads, api.check_upload)
 
     async def health(_: Request) -> Response:
-        model = weights.model
+        weights = readers.weights
         return JSONResponse(
             {
                 "status": "ok",
-                "weights": model.source,
+                "weights": weights.model.source,
                 "standing_in": bool(weights.notice),  # for others that could not be had
                 "waiting": readers.waiting + readers.waiting_large + len(page._queue),
             }
@@ -91,9 +91,11 @@ def make_app(page: gr.Blocks, weights: Weights, **page_options: Any) -> fastapi.
     app.add_route("/gradio_api/upload", keep, methods=["POST"])
     app.add_route("/gradio_api/upload_progress", progress, methods=["GET"])
     app.add_route("/health", health, methods=["GET"])
-    for name, function in (("predict", api.predict), ("read", api.read)):
-        answer = partial(api.answer_form, function=function, weights=weights, readers=readers)
+    for name, task in api.TASKS.items():
+        answer = partial(api.answer_form, task=task, readers=readers)
         app.add_route(f"/{name}", answer, methods=["POST"])
+    app.add_route("/gradio_api/call/{name}", events.call, methods=["POST"])
+    app.add_route("/gradio_api/call/{name}/{event}", events.answer, methods=["GET"])
     if mcp:
         app.router.routes.extend(mcp.streamable_http_app().routes)  # /mcp
     page.state_session_capacity = settings.SESSIONS
