@@ -224,12 +224,11 @@ def tab(page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
 
 
-def weights_in_use(page) -> str:
-    """What the About tab says; the page is back at Draw then."""
+def wait_for_weights(page, said: str) -> None:
+    """Until the About tab says so; the page is back at Draw then."""
     tab(page, "About")
-    said = page.locator("#weights").inner_text()
+    page.locator("#weights", has_text=said).wait_for(timeout=20_000)
     tab(page, "Draw")
-    return said
 
 
 def photo(page, content: str) -> None:
@@ -744,7 +743,7 @@ def test_the_app_does_not_wait_for_the_hub_and_swaps_its_weights_in(tmp_path, br
         page.goto(url)
         notice = page.locator(".notice", has_text="user/digits@main could not be reached")
         notice.wait_for()
-        assert "bundled with mnist_cnn" in weights_in_use(page)
+        wait_for_weights(page, "bundled with mnist_cnn")
         draw(page, SEVEN)
         wait_for_answer(page, "7")
         with hub:
@@ -757,7 +756,7 @@ def test_the_app_does_not_wait_for_the_hub_and_swaps_its_weights_in(tmp_path, br
                 if page.locator(".notice").count() == 0:
                     break
                 page.wait_for_timeout(500)
-            assert f"user/digits at commit {commit}" in weights_in_use(page)
+            wait_for_weights(page, f"user/digits at commit {commit}")
             page.wait_for_selector("canvas")
             draw(page, SEVEN)
             wait_for_answer(page, "7")

@@ -15,7 +15,7 @@ import pytest
 from app_server import free_port, start, wait_until_up
 from hub_server import Fault
 from PIL import Image
-from test_app import SEVEN, browser, draw, wait_for_answer, weights_in_use  # noqa: F401
+from test_app import SEVEN, browser, draw, wait_for_answer, wait_for_weights  # noqa: F401
 
 from mnist_cnn import corrections, data, load_model, publish
 from mnist_cnn.cli import main
@@ -285,11 +285,13 @@ def test_from_a_wrong_answer_to_weights_that_know_better(
     title = hub.repo("user/digits").commit_record()["title"]
     before, after = re.search(r"([\d.]+)% → ([\d.]+)% accuracy on \d+ kept", title).groups()
     assert float(before) <= float(after)
+    model = load_model("user/digits")
+    assert first not in model.source
+    assert model.report["before"]["weights"].endswith(first)
     with serving(browser, environment) as page:
         draw(page, FOOTED_SEVEN)
         wait_for_answer(page, right)
-        assert first not in weights_in_use(page)
-    assert load_model("user/digits").report["before"]["weights"].endswith(first)
+        wait_for_weights(page, model.source)
 
 
 @contextmanager
@@ -302,7 +304,7 @@ def serving(browser, environment: dict[str, str], *flags: str):  # noqa: F811
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
         page.goto(f"http://127.0.0.1:{port}")
         page.wait_for_selector("canvas")
-        assert "Hub repo user/digits" in weights_in_use(page)
+        wait_for_weights(page, "Hub repo user/digits")
         yield page
         page.close()
     finally:

@@ -12,7 +12,7 @@ from app_server import free_port, wait_until_up
 from huggingface_hub import HfApi
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from test_app import SEVEN, browser, draw, wait_for_answer, weights_in_use  # noqa: F401
+from test_app import SEVEN, browser, draw, wait_for_answer, wait_for_weights  # noqa: F401
 
 from mnist_cnn import publish
 from mnist_cnn.cli import main
@@ -210,7 +210,7 @@ def test_the_app_runs_from_the_spaces_folder_alone(hub, commit, tmp_path, browse
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}")
         page.wait_for_selector("canvas")
-        assert f"{MODEL} at commit {commit}" in weights_in_use(page)
+        wait_for_weights(page, f"{MODEL} at commit {commit}")
         draw(page, SEVEN)
         wait_for_answer(page, "7")
         page.close()

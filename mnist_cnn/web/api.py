@@ -9,7 +9,6 @@ import base64
 import binascii
 import json
 import os
-import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mnist_cnn import MnistCNN
-from mnist_cnn.decode import FORMATS
 from mnist_cnn.web import settings
+from mnist_cnn.web.guard import NO_ROOM
 from mnist_cnn.web.readers import Answer, Picture, Readers, Task
 
 PREDICT = """Read one handwritten digit from a picture (PNG, JPEG, WebP, BMP or GIF).
@@ -36,11 +35,6 @@ Returns a JSON object: `text` (the digits in reading order, a line of text for e
 writing), `digits` (a list of objects with `box` [x, y, width, height] in pixels, `digit`,
 `confidence` and `probs`), `reason` (why there is no digit, or null). If the picture cannot be read,
 the object holds `error` alone, a sentence."""
-
-# How PNG, JPEG, WebP, BMP, GIF and ZIP begin.
-STARTS = re.compile(
-    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF.{4}WEBP|BM|GIF8[79]a|PK\x03\x04", re.DOTALL
-)
 
 
 def predict(model: MnistCNN, pictures: list[Picture]) -> list[Answer]:
@@ -73,21 +67,6 @@ def without_folder(error: ValueError) -> str:
     return os.path.basename(name) + colon + text
 
 
-def check_upload(name: str, file: Any) -> None:
-    """Refuse to keep what is neither a picture, by its first bytes, nor a ZIP.
-
-    The rest of a header can be as long as the file; whoever reads the picture looks at that.
-
-    Raises:
-        ValueError: a sentence.
-    """
-    start = file.read(12)
-    if not start:
-        raise ValueError(f"{name}: the file is empty")
-    if not STARTS.match(start):
-        raise ValueError(f"{name}: not a picture; {', '.join(FORMATS)} are read")
-
-
 async def answer_form(request: Request, task: Task, readers: Readers) -> Response:
     """One exchange: a form with the file `image` in, the answer's JSON out."""
     readers.check_room()  # before the body is read
@@ -98,9 +77,7 @@ async def answer_form(request: Request, task: Task, readers: Readers) -> Respons
                 raise HTTPException(400, "Send a form (multipart/form-data) with the file `image`.")
             content = await image.read()
     except OSError as error:  # larger files lie on the disk meanwhile
-        raise HTTPException(
-            507, "There is no room for this. Try again in a few minutes."
-        ) from error
+        raise HTTPException(507, NO_ROOM) from error
     answer = await readers.run(task, content)
     return JSONResponse(answer, 422 if "error" in answer else 200)
 

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 from starlette.datastructures import Headers, UploadFile
@@ -52,6 +52,7 @@ _JSON = {
     "/gradio_api/cancel": ("session_hash", "fn_index", "event_id"),
     "/gradio_api/reset": ("event_id",),
 }
+_RANGE = re.compile(r"bytes=(\d{1,15}-\d{0,15}|-\d{1,15})", re.ASCII)
 _NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
 # The headers of which Gradio makes the server's address, and what may stand in them.
 _HOST = r"([\w.-]+|\[[\da-f:.]+\])(:\d{1,5})?"
@@ -65,7 +66,12 @@ _ADDRESSES = [
 ]
 _HEADERS = [(name.lower().encode(), value.encode()) for name, value in settings.HEADERS.items()]
 _LEFT = re.compile(r"mnist-cnn-(\d{1,9})-[0-9a-f]{32}")  # as `settings` names folders
-STUB = 32  # bytes that are kept of a bad file
+# How PNG, JPEG, WebP, BMP, GIF and ZIP begin. The rest of a header can be as long as the file;
+# whoever reads the picture looks at that.
+_STARTS = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF.{4}WEBP|BM|GIF8[79]a|PK\x03\x04", re.DOTALL
+)
+NO_ROOM = "There is no room for this. Try again in a few minutes."
 
 
 class Guard:
@@ -106,6 +112,7 @@ class Guard:
                 body = await _whole(receive)
                 body = checked_json(body, self.uploads, self.functions, needed)
                 receive = _replayed(body, receive)
+                scope = _as(scope, "application/json")  # Gradio looks into nothing else
             await self.app(scope, receive, send)
         except HTTPException as refusal:
             await refused(None, refusal)(scope, receive, send)
@@ -126,6 +133,8 @@ class Guard:
             raise HTTPException(503, "Too many are waiting. Try again in a few seconds.")
         if path.startswith(_FILE) and not self.uploads.find(path.removeprefix(_FILE)):
             raise HTTPException(404, "There is no such file, or not any more.")
+        if not _RANGE.fullmatch(headers.get("range", "bytes=0-")):  # Gradio answers others with 500
+            raise HTTPException(400, "Range must be one range of bytes, as in bytes=0-99.")
         if "transfer-encoding" in headers:
             raise HTTPException(411, "Send the body with a Content-Length.")
         length = headers.get("content-length", "0")
@@ -169,6 +178,12 @@ def refused(_: Any, refusal: HTTPException) -> Response:
         413: {"Connection": "close"},
     }.get(refusal.status_code)
     return JSONResponse({"error": refusal.detail}, refusal.status_code, headers)
+
+
+def _as(scope: Scope, kind: str) -> Scope:
+    """The same request; its body is of this type, whatever it says."""
+    others = [each for each in scope["headers"] if each[0] != b"content-type"]
+    return {**scope, "headers": [*others, (b"content-type", kind.encode())]}
 
 
 def _with_headers(send: Send) -> Send:
@@ -347,7 +362,7 @@ class Uploads:
             OSError: the disk is full.
         """
         if self.bytes > settings.MAX_DISK:
-            raise HTTPException(507, "Too much was uploaded. Try again in a few minutes.")
+            raise HTTPException(507, NO_ROOM)
         folder = self.folder / uuid.uuid4().hex
         path = folder / plain_name(name)
         try:
@@ -431,36 +446,25 @@ def plain_name(name: str | None) -> str:
     return kept or "file"
 
 
-async def upload(request: Request, uploads: Uploads, check: Callable[[str, Any], None]) -> Response:
-    """Keep a form's files; answers their paths as Gradio's own uploading does.
-
-    Args:
-        check: called with each name and stream; raises `ValueError` for what is not to be kept.
-    """
+async def upload(request: Request, uploads: Uploads) -> Response:
+    """Keep a form's files; answers their paths as Gradio's own uploading does."""
     form = request.form(max_files=settings.MAX_FILES, max_fields=4, max_part_size=1024)
     try:
         async with form as fields:
             files = [part for _, part in fields.multi_items() if isinstance(part, UploadFile)]
             if not files:
                 raise HTTPException(400, "The form holds no file.")
-            alone = len(files) == 1
-            contents = [(file.filename, _checked(file, check, alone)) for file in files]
+            contents = [(file.filename, _kept(file.file)) for file in files]
             return JSONResponse([str(path) for path in uploads.add_all(contents)])
     except OSError as error:
-        raise HTTPException(507, "There is no room for this. Try again later.") from error
+        raise HTTPException(507, NO_ROOM) from error
 
 
-def _checked(file: UploadFile, check: Callable[[str, Any], None], alone: bool) -> Any:
-    """What is kept of a file: all of it, or the first bytes of a bad one that came with others.
+def _kept(file: BinaryIO) -> BinaryIO:
+    """What is kept of a file: of what is neither a picture nor a ZIP no more than that it is not.
 
-    Those who read them say of each what is wrong with it, and answer the others.
+    Those who read it say so, each file on its own and in the visitor's language.
     """
-    try:
-        check(plain_name(file.filename), file.file)
-    except ValueError as error:
-        if alone:
-            raise HTTPException(415, str(error)) from error
-        file.file.seek(0)
-        return io.BytesIO(file.file.read(STUB))
-    file.file.seek(0)
-    return file.file
+    start = file.read(12)
+    file.seek(0)
+    return file if not start or _STARTS.match(start) else io.BytesIO(b"?")

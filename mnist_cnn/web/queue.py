@@ -30,9 +30,7 @@ def refuse_bad_calls(page: gr.Blocks) -> None:
 
 def _problem(page: gr.Blocks, body: PredictBodyInternal) -> str | None:
     """What is wrong with a call's inputs, as a sentence."""
-    function = page.fns.get(body.fn_index)
-    if function is None:
-        return f"There is no function {body.fn_index}."
+    function = page.fns[body.fn_index]  # the guard has looked whether there is one
     if len(body.data) != len(function.inputs):
         return f"The function takes {len(function.inputs)} inputs, got {len(body.data)}."
     for block, value in zip(function.inputs, body.data, strict=True):

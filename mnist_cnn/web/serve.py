@@ -71,7 +71,7 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
     )
 
     async def keep(request: Request) -> Response:
-        return await upload(request, uploads, api.check_upload)
+        return await upload(request, uploads)
 
     async def health(_: Request) -> Response:
         weights = readers.weights

@@ -58,7 +58,7 @@ LARGE_PIXELS = 2_000_000
 MAX_LARGE = 16
 MAX_EVENTS = 2 * MAX_QUEUE  # of Gradio's two exchanges: more answers do not wait to be fetched
 LARGE_NICENESS = 10  # a tenth of the processor for that thread while the others have work
-MAX_BATCH = 16  # answers that share one run of the network: 16 frames take 4 times as long as one
+MAX_BATCH = 16  # pictures that share one run of the network, which halves its time for each
 MAX_LARGE_UPLOADS = 4  # bodies above LARGE that are received at once
 LARGE = 2 * MB
 # Gradio tells all who wait their place after every event unless told otherwise: that is quadratic.
