@@ -52,6 +52,8 @@ class Line:
 
     pieces: tuple[Piece, ...]
     height: float  # of its digits, pixels of the ink
+    slant: float  # pixels to the left per pixel downwards
+    is_part: bool = False  # there is more in the line beside it
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +90,48 @@ def find_pieces(ink: np.ndarray) -> Page:
     """The lines and pieces of `(H, W)` ink in [0, 1]."""
     numbers, lines, count = np.zeros(ink.shape, np.int32), [], 0
     for parts in _lines(_components(ink)):
-        line = _line(parts, numbers, count)
-        lines.append(line)
-        count += len(line.pieces)
+        tallest = max(part.height for part in parts)
+        height = float(np.median([p.height for p in parts if p.height >= SMALL * tallest]))
+        slant = _slant(parts)
+        pieces = _number(_cut_all(parts, slant, height), slant, numbers, count)
+        lines.append(Line(pieces, height, slant))
+        count += len(pieces)
     return Page(_with_soft_edges(numbers, ink), tuple(lines), stroke_width(ink))
+
+
+def cut_again(page: Page, ink: np.ndarray, line: Line, start: int, stop: int, lean: float) -> Page:
+    """Neighbouring pieces of a line alone, cut anew along another slant than the line's.
+
+    A 7 and a 4 part along another slant than a 1 and a 4.
+
+    Args:
+        page: what `find_pieces` has found in this ink.
+        ink: `(H, W)` in [0, 1].
+        line: one of the page's lines.
+        start: the first piece.
+        stop: one past the last.
+        lean: pixels to the left per pixel downwards, added to the line's slant.
+    """
+    run = line.pieces[start:stop]
+    lefts, tops, rights, bottoms = zip(*(piece.box for piece in run), strict=True)
+    top, left = max(min(tops) - EDGE, 0), max(min(lefts) - EDGE, 0)
+    part = np.s_[top : max(bottoms) + EDGE, left : max(rights) + EDGE]
+    inside = (page.numbers[part] >= run[0].number) & (page.numbers[part] <= run[-1].number)
+    own = np.where(inside, ink[part], 0)
+    numbers, slant = np.zeros(own.shape, np.int32), line.slant + lean
+    parts = _components(own)
+    pieces = _number(_cut_all(parts, slant, line.height), slant, numbers, 0)
+    whole = np.zeros(ink.shape, np.int32)
+    whole[part] = _with_soft_edges(numbers, own)
+    pieces = tuple(_moved(piece, left, top, slant) for piece in pieces)
+    return Page(whole, (Line(pieces, line.height, slant, is_part=True),), page.pen)
+
+
+def _moved(piece: Piece, left: int, top: int, slant: float) -> Piece:
+    """The piece as it lies on a page of which its part begins there."""
+    box = tuple(side + start for side, start in zip(piece.box, (left, top) * 2, strict=True))
+    along = left + slant * top
+    return Piece(piece.number, box, piece.start + along, piece.end + along, piece.cut)
 
 
 def _with_soft_edges(numbers: np.ndarray, ink: np.ndarray) -> np.ndarray:
@@ -172,21 +212,23 @@ def _line_numbers(boxes: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def _line(parts: list[_Part], numbers: np.ndarray, before: int) -> Line:
-    """Cut a line into pieces, numbered in `numbers` from `before + 1` on."""
-    tallest = max(part.height for part in parts)
-    height = float(np.median([p.height for p in parts if p.height >= SMALL * tallest]))
-    slant = _slant(parts)
-    cuts = [
-        piece for group in _groups(parts, slant, height) for piece in _cut(group, slant, height)
-    ]
-    cuts.sort(key=lambda piece: np.median(piece[0].across(slant)))
+def _cut_all(parts: list[_Part], slant: float, height: float) -> list[tuple[_Part, float]]:
+    """The pieces of a line from left to right, each with the strokes that were cut on its left."""
+    groups = _groups(parts, slant, height)
+    cuts = [piece for group in groups for piece in _cut(group, slant, height)]
+    return sorted(cuts, key=lambda piece: np.median(piece[0].across(slant)))
+
+
+def _number(
+    cuts: list[tuple[_Part, float]], slant: float, numbers: np.ndarray, before: int
+) -> tuple[Piece, ...]:
+    """The pieces, with their pixels numbered in `numbers` from `before + 1` on."""
     pieces = []
     for number, (part, cut) in enumerate(cuts, start=before + 1):
         numbers[part.y, part.x] = number
         across = part.across(slant)
         pieces.append(Piece(number, part.box, across.min(), across.max() + 1, cut))
-    return Line(tuple(pieces), height)
+    return tuple(pieces)
 
 
 def _slant(parts: list[_Part]) -> float:

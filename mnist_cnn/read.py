@@ -3,12 +3,14 @@
 Neighbouring pieces of a line, one to `MOST_PIECES` at a time, are candidates for a digit. The
 network reads them all in one batch, and the best way through the line decides which of them are
 digits: a lattice searched for its best path, as in LeCun et al. 1998 (sections V and VI) and Matan
-et al. 1992. What a candidate is worth is stated in `Candidate.worth`, in nats, so that a
-probability and a rule of geometry weigh alike.
+et al. 1992. What is not read for sure is cut along other slants, too; the best way of all is taken.
+What a candidate is worth is stated in `Candidate.worth`, in nats, so that a probability and a rule
+of geometry weigh alike.
 """
 
+import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -17,10 +19,11 @@ from torch import nn
 
 from mnist_cnn.evaluate import evidence
 from mnist_cnn.ink import SIDE, find_ink, frame, picture_size
-from mnist_cnn.pieces import EDGE, SMALL, Line, Page, Piece, find_pieces
+from mnist_cnn.pieces import EDGE, SMALL, Line, Page, Piece, cut_again, find_pieces
 from mnist_cnn.predict import Prediction, read_frames
 
 HEALED = 0.5  # pen widths: what a cut took from a digit is given back, so far from it
+LEANS = (-0.25, 0.25)  # from the line's slant: how doubtful digits are cut, too
 MOST_PIECES = 8  # in one digit
 WIDEST = 1.6  # of the line's height: nothing wider is one digit, unless it stands alone
 MOST_WHITE = 0.3  # of the line's height: no digit has a wider gap from top to bottom
@@ -44,6 +47,8 @@ USUAL_HEIGHT = 0.8  # of the line's height
 LYING = 1.0  # against width over the digit's own height, per height
 SKIP = 6.0  # against leaving a piece as high as the line unread, by the cube of its height …
 SKIP_ANY = 1.6  # … and against leaving any: a scrap that a cut left over costs little more
+
+LEANING = 1.0  # against cuts along another slant than the line's
 
 # A digit that the network refuses is read among digits: there it is more likely to be one.
 AMONG = 0.5  # of a line's digits must be accepted
@@ -120,6 +125,46 @@ class Candidate:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Step:
+    """On a way through a line: a digit, or a piece that is left unread."""
+
+    start: int  # its first piece in the line
+    stop: int  # one past its last
+    worth: float  # nats
+    candidate: Candidate | None = None
+    answer: Prediction | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """A way through a line, or through a part of it."""
+
+    page: Page
+    line: Line  # of the page
+    steps: list[Step]  # from left to right
+
+    @property
+    def worth(self) -> float:
+        """In nats."""
+        return sum(step.worth for step in self.steps)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is one digit that the network accepts."""
+        return len(self.steps) == 1 and getattr(self.steps[0].answer, "digit", None) is not None
+
+    def part(self, start: int, stop: int | None = None) -> Self:
+        """The steps from one to another."""
+        return Path(self.page, self.line, self.steps[start:stop])
+
+    def stretches(self) -> list[Self]:
+        """The parts that have white between them."""
+        starts = [n for n, step in enumerate(self.steps) if not self.line.pieces[step.start].cut]
+        bounds = sorted({0, *starts, len(self.steps)})
+        return [self.part(*each) for each in itertools.pairwise(bounds)]
+
+
 def read(model: nn.Module, image: Any) -> Reading:
     """Read all digits of a picture.
 
@@ -137,24 +182,61 @@ def read(model: nn.Module, image: Any) -> Reading:
     page = find_pieces(ink)
     if not page.lines:
         return Reading((), "no ink was found")
-    found = candidates(page, ink)
-    if not found:
+    paths = _paths(model, ink, page)
+    if not any(step.candidate for path in paths for step in path.steps):
         return Reading((), "no ink has a digit's shape")
-    answers = read_frames(model, np.stack([candidate.frame for candidate in found]))
-    worths = _worths(model, found, answers)
     width, height = picture_size(image)
     scale = width / ink.shape[1], height / ink.shape[0]
     lines = []
-    for number, line in enumerate(page.lines):
-        own = [way for way in zip(worths, found, answers, strict=True) if way[1].line == number]
-        path = _best_path(line, own)
-        accepted = [answer.digit is not None for _, answer in path]
+    for path in paths:
+        parts = [part for each in path.stretches() for part in _cut_otherwise(model, ink, each)]
+        digits = [step for part in parts for step in part.steps if step.candidate]
+        accepted = [step.answer.digit is not None for step in digits]
         among = sum(accepted) >= AMONG * len(accepted)
-        kept = [way for way, good in zip(path, accepted, strict=True) if good or among]
+        kept = [step for step, good in zip(digits, accepted, strict=True) if good or among]
         names = model.config.class_names
-        lines.append(tuple(_digit(candidate, answer, scale, names) for candidate, answer in kept))
+        lines.append(tuple(_digit(step.candidate, step.answer, scale, names) for step in kept))
     lines = tuple(line for line in lines if line)
     return Reading(lines, None if lines else "nothing looks like a digit")
+
+
+def _paths(model: nn.Module, ink: np.ndarray, page: Page) -> list[Path]:
+    """The best way through each of the page's lines."""
+    found = candidates(page, ink)
+    steps: list[list[Step]] = [[] for _ in page.lines]
+    if found:
+        answers = read_frames(model, np.stack([candidate.frame for candidate in found]))
+        for worth, each, answer in zip(_worths(model, found, answers), found, answers, strict=True):
+            steps[each.line].append(Step(each.start, each.stop, worth, each, answer))
+    return [
+        Path(page, line, _best_path(line, own)) for line, own in zip(page.lines, steps, strict=True)
+    ]
+
+
+def _cut_otherwise(model: nn.Module, ink: np.ndarray, stretch: Path) -> list[Path]:
+    """The stretch, in parts, each cut along the slant that makes it worth most."""
+    if stretch.is_sure:
+        return [stretch]
+    rest, parts = _best_slant(model, ink, stretch), []
+    # Two neighbours may part along another slant than the next two.
+    while len(rest.steps) > 1 and len(rest.steps) + len(parts) > 2:
+        pair = rest.part(0, 2)
+        better = _best_slant(model, ink, pair)
+        done = 1 if better is pair else 2
+        parts.append(rest.part(0, 1) if better is pair else better)
+        rest = rest.part(done)
+    return [*parts, rest]
+
+
+def _best_slant(model: nn.Module, ink: np.ndarray, path: Path) -> Path:
+    """The path, or a way through the same ink cut along another slant."""
+    best, start, stop = path, path.steps[0].start, path.steps[-1].stop
+    for lean in LEANS:
+        again = cut_again(path.page, ink, path.line, start, stop, lean)
+        for way in _paths(model, ink, again):
+            if way.worth > max(best.worth, path.worth + LEANING):
+                best = way
+    return best
 
 
 def _worths(model: nn.Module, found: list[Candidate], answers: list[Prediction]) -> np.ndarray:
@@ -187,7 +269,7 @@ def _candidate(page: Page, ink: np.ndarray, number: int, start: int, stop: int) 
     box = _around(run)
     height = (box[3] - box[1]) / line.height
     width = (max(piece.end for piece in run) - min(piece.start for piece in run)) / line.height
-    alone = len(run) == len(line.pieces)
+    alone = len(run) == len(line.pieces) and not line.is_part
     white = _white(run) / line.height
     if height < SMALL or width > FLAT * height or (width > WIDEST and not alone):
         return None
@@ -229,22 +311,18 @@ def _white(run: tuple[Piece, ...]) -> float:
     return white
 
 
-def _best_path(
-    line: Line, candidates: list[tuple[float, Candidate, Prediction]]
-) -> list[tuple[Candidate, Prediction]]:
+def _best_path(line: Line, steps: list[Step]) -> list[Step]:
     """The best way through the line: every piece is in one digit, or skipped (Viterbi 1967)."""
-    ends: dict[int, list[tuple[float, Candidate, Prediction]]] = {}
-    for way in candidates:
-        ends.setdefault(way[1].stop, []).append(way)
-    best: list[tuple[float, list]] = [(0.0, [])]  # worth and path up to each piece
+    ends: dict[int, list[Step]] = {}
+    for step in steps:
+        ends.setdefault(step.stop, []).append(step)
+    best: list[tuple[float, list[Step]]] = [(0.0, [])]  # worth and path up to each piece
     for stop, piece in enumerate(line.pieces, start=1):
-        worth, path = best[stop - 1]
         height = (piece.box[3] - piece.box[1]) / line.height
-        ways = [(worth - SKIP * height**3 - SKIP_ANY, path)]
-        for added, candidate, answer in ends.get(stop, []):
-            worth, path = best[candidate.start]
-            ways.append((worth + added, [*path, (candidate, answer)]))
-        best.append(max(ways, key=lambda way: way[0]))
+        skip = Step(stop - 1, stop, -SKIP * height**3 - SKIP_ANY)
+        options = [(best[step.start][0] + step.worth, step) for step in (skip, *ends.get(stop, ()))]
+        worth, step = max(options, key=lambda option: option[0])
+        best.append((worth, [*best[step.start][1], step]))
     return best[-1][1]
 
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_cnn import cli
+from mnist_cnn import cli, read
 from mnist_cnn.evaluate import evidence
-from mnist_cnn.pieces import find_pieces
+from mnist_cnn.pieces import INKED, cut_again, find_pieces
 from mnist_cnn.predict import read_frames
+from mnist_cnn.rows import write_row
 
 # Strokes as "x,y" points in a box 40 wide and 60 high.
 SHAPES = {
@@ -159,6 +160,36 @@ def test_pieces_are_numbered_and_soft_edges_belong_to_them():
     numbers = [piece.number for line in page.lines for piece in line.pieces]
     assert numbers == list(range(1, len(numbers) + 1))
     assert ((page.numbers > 0) == (ink > 0)).all()
+
+
+def test_pieces_are_cut_again_in_their_place():
+    ink = 1 - written(("7", 20, 50), ("3", 90, 50), ("5", 128, 50)).astype(np.float32) / 255
+    page = find_pieces(ink)
+    (line,) = page.lines
+    start = next(n for n, piece in enumerate(line.pieces) if piece.box[0] > 80)
+    again = cut_again(page, ink, line, start, len(line.pieces), 0.25)
+    assert ((again.numbers > 0) == (page.numbers > start)).all()  # all ink of the 3 and the 5
+    (part,) = again.lines
+    assert (part.slant, part.height, part.is_part) == (line.slant + 0.25, line.height, True)
+    for piece in part.pieces:
+        y, x = np.nonzero((again.numbers == piece.number) & (ink > INKED))
+        assert piece.box == (x.min(), y.min(), x.max() + 1, y.max() + 1)
+        along = x + part.slant * y
+        assert (piece.start, piece.end) == pytest.approx((along.min(), along.max() + 1))
+
+
+def test_what_the_lines_slant_does_not_part_is_cut_along_another(model, monkeypatch):
+    rows = [write_row(np.random.default_rng(seed), 3, 64, True) for seed in (39, 45, 68, 95)]
+
+    def right() -> int:
+        texts = [model.read(np.round(255 * (1 - row.ink)).astype(np.uint8)).text for row in rows]
+        return sum(
+            text == "".join(map(str, row.labels)) for text, row in zip(texts, rows, strict=True)
+        )
+
+    assert right() >= 3
+    monkeypatch.setattr(read, "LEANS", ())
+    assert right() <= 1
 
 
 def test_the_command_line_reads(tmp_path, capsys):
