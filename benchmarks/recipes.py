@@ -1,12 +1,14 @@
 """Every recipe over several seeds: `python -m benchmarks.recipes [ROW …] [--seeds N]`.
 
-Writes benchmarks/recipes.json, whose other rows it keeps. Each run is a `train.py` of its own in
-runs/recipes/ROW-seedN: finished ones are read, stopped ones resumed, so this can be cut at any
-time. The row `classic` is the baseline of `speed`; leave the machine alone while these two run.
+Writes benchmarks/recipes.json, whose other rows it keeps. Runs that are in there are not made again
+unless their recipe has changed. Each run is a `train.py` of its own in runs/recipes/ROW-seedN:
+finished ones are read, stopped ones resumed, so this can be cut at any time, and go on elsewhere.
+The row `classic` is the baseline of `speed`; leave the machine alone while these two run.
 """
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import statistics
 import subprocess
@@ -38,6 +40,7 @@ class Row:
     claim: str = ""
 
 
+PARTS = "recipe", "config", "augmentation"
 A_LITTLE = (
     "--p-affine",
     "1",
@@ -88,30 +91,60 @@ def main() -> int:
         else:
             row = ROWS[name]
             for seed in range(args.seeds or row.seeds):
-                run = one_run(name, seed, args)
+                run = recorded(name, seed) or one_run(name, seed, args)
                 print(f"{name} seed {seed}: {run['accuracy']:.2%}, {run['seconds']:.2f} s")
                 keep_run(name, run)
     return 0
 
 
+def flags_of(name: str, seed: int) -> list[str]:
+    """What `train.py` is told."""
+    return ["--recipe", ROWS[name].recipe, "--seed", str(seed), *ROWS[name].flags]
+
+
+def asked_of(name: str, seed: int) -> dict[str, dict[str, Any]]:
+    """Recipe, config and augmentation of a run as JSON holds them, without what the data gives."""
+    wanted = train.run_of(train.parser().parse_args(flags_of(name, seed)))
+    parts = {part: dataclasses.asdict(getattr(wanted, part)) for part in PARTS}
+    return {
+        part: {
+            k: v for k, v in json.loads(json.dumps(values)).items() if k not in train.FROM_THE_DATA
+        }
+        for part, values in parts.items()
+    }
+
+
+def digest_of(name: str, seed: int) -> str:
+    """What changes when the run would be another one."""
+    text = json.dumps(asked_of(name, seed), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def recorded(name: str, seed: int) -> dict[str, Any] | None:
+    """The figures of a run that the report holds already."""
+    report = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
+    runs = report.get("rows", {}).get(name, {}).get("runs", ())
+    asked = seed, digest_of(name, seed)
+    return next((run for run in runs if (run["seed"], run["digest"]) == asked), None)
+
+
 def one_run(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """The figures of one run, which is made or finished first if need be."""
     row, folder = ROWS[name], args.runs / f"{name}-seed{seed}"
-    flags = ["--recipe", row.recipe, "--seed", str(seed), *row.flags]
-    wanted = train.run_of(train.parser().parse_args(flags))
     if not (folder / "report.json").exists():
         begun = (folder / "checkpoints" / "last.pt").exists()
-        start = ["--resume", str(folder)] if begun else [*flags, "--out", str(folder)]
+        new = [*flags_of(name, seed), "--out", str(folder)]
+        start = ["--resume", str(folder)] if begun else new
         command = [sys.executable, "train.py", *start, "--data-dir", str(args.data_dir)]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    for part in ("recipe", "config", "augmentation"):
-        asked = json.loads(json.dumps(dataclasses.asdict(getattr(wanted, part))))
-        if any(report[part][key] != asked[key] for key in asked.keys() - train.FROM_THE_DATA):
+    for part, asked in asked_of(name, seed).items():
+        if any(report[part][key] != value for key, value in asked.items()):
             raise ValueError(f"{folder} was trained with another {part}: delete it to run again")
     model = load_model(folder)
     figures = {
         "seed": seed,
+        "digest": digest_of(name, seed),
         "accuracy": report["test"]["accuracy"],
         "errors": report["test"]["errors"],
         "errors_outside_doubtful": report["test"]["errors_outside_doubtful"],
@@ -133,12 +166,15 @@ def one_run(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
 
 @torch.inference_mode()
 def one_frame_ms(model: torch.nn.Module, times: int = 30) -> float:
-    """Median milliseconds of one frame."""
+    """Median milliseconds of one frame, on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     frame, seconds = torch.zeros(1, 28, 28, dtype=torch.uint8), []
     for _ in range(times):
         start = time.perf_counter()
         model(frame)
         seconds.append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
     return 1e3 * statistics.median(seconds)
 
 

@@ -115,8 +115,8 @@ def _recipe_row(name: str, row: dict) -> tuple[str, ...]:
         str(len(runs)),
         f"{statistics.mean(run['errors'] for run in runs):.1f}",
         row["claim"] or "–",
-        _duration(statistics.mean(run["seconds"] for run in runs)) + _threads(runs),
-        f"{statistics.median(run['one_frame_ms'] for run in runs):.1f} ms",
+        _time(runs),
+        f"{min(run['one_frame_ms'] for run in runs):.1f} ms",
         f"{runs[0]['parameters']:,}",
         f"{runs[0]['multiply_adds']:,}",
     )
@@ -150,11 +150,16 @@ def _processor(run: dict) -> str:
     return machine["processor"] if machine["device"] == "cpu" else machine["device"]
 
 
-def _threads(runs: list[dict]) -> str:
-    """On how many threads the runs of a row were trained; "" where that is a GPU's business."""
-    found = {run["machine"]["threads"] for run in runs if run["machine"]["device"] == "cpu"}
-    names = [f"{n} thread{'s' if n > 1 else ''}" for n in sorted(found)]
-    return f", {' or '.join(names)}" if names else ""
+def _time(runs: list[dict]) -> str:
+    """What a run takes; on a CPU by those with most threads, for others shared the machine."""
+    on_cpu = [run["machine"]["threads"] for run in runs if run["machine"]["device"] == "cpu"]
+    if not on_cpu:
+        return _duration(statistics.mean(run["seconds"] for run in runs))
+    threads = max(on_cpu)
+    timed = [run["seconds"] for run in runs if run["machine"].get("threads") == threads]
+    which = f" ({len(timed)} of the runs)" if len(timed) < len(runs) else ""
+    plural = "s" if threads > 1 else ""
+    return f"{_duration(statistics.mean(timed))}, {threads} thread{plural}{which}"
 
 
 def reading_table(reading: dict) -> str:
