@@ -152,11 +152,11 @@ def _processor(run: dict) -> str:
 
 def _time(runs: list[dict]) -> str:
     """What a run takes; on a CPU by those with most threads, for others shared the machine."""
-    on_cpu = [run["machine"]["threads"] for run in runs if run["machine"]["device"] == "cpu"]
+    on_cpu = [run for run in runs if run["machine"]["device"] == "cpu"]
     if not on_cpu:
         return _duration(statistics.mean(run["seconds"] for run in runs))
-    threads = max(on_cpu)
-    timed = [run["seconds"] for run in runs if run["machine"].get("threads") == threads]
+    threads = max(run["machine"]["threads"] for run in on_cpu)
+    timed = [run["seconds"] for run in on_cpu if run["machine"]["threads"] == threads]
     which = f" ({len(timed)} of the runs)" if len(timed) < len(runs) else ""
     plural = "s" if threads > 1 else ""
     return f"{_duration(statistics.mean(timed))}, {threads} thread{plural}{which}"

@@ -4,6 +4,7 @@ A digit is one piece or several neighbours in a row: writing is cut too often ra
 seldom, and `mnist_cnn.read` decides which pieces belong together (LeCun et al. 1998, section V).
 """
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 
@@ -53,7 +54,8 @@ class Line:
     pieces: tuple[Piece, ...]
     height: float  # of its digits, pixels of the ink
     slant: float  # pixels to the left per pixel downwards
-    is_part: bool = False  # there is more in the line beside it
+    is_part: bool = False  # of a line that has more pieces
+    cut: float = 0.0  # strokes that were cut to part it from what follows
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,17 +116,22 @@ def cut_again(page: Page, ink: np.ndarray, line: Line, start: int, stop: int, le
     """
     run = line.pieces[start:stop]
     lefts, tops, rights, bottoms = zip(*(piece.box for piece in run), strict=True)
-    top, left = max(min(tops) - EDGE, 0), max(min(lefts) - EDGE, 0)
-    part = np.s_[top : max(bottoms) + EDGE, left : max(rights) + EDGE]
-    inside = (page.numbers[part] >= run[0].number) & (page.numbers[part] <= run[-1].number)
+    margin = EDGE + round(page.pen)  # with the ink on the other side of the cuts at its ends
+    top, left = max(min(tops) - margin, 0), max(min(lefts) - margin, 0)
+    part = np.s_[top : max(bottoms) + margin, left : max(rights) + margin]
+    before = page.numbers[part]
+    inside = (before >= run[0].number) & (before <= run[-1].number)
     own = np.where(inside, ink[part], 0)
     numbers, slant = np.zeros(own.shape, np.int32), line.slant + lean
-    parts = _components(own)
-    pieces = _number(_cut_all(parts, slant, line.height), slant, numbers, 0)
+    pieces = _number(_cut_all(_components(own), slant, line.height), slant, numbers, 0)
+    pieces = [_moved(piece, left, top, slant) for piece in pieces]
+    pieces[0] = dataclasses.replace(pieces[0], cut=run[0].cut)
+    other = (before > 0) & ~inside
     whole = np.zeros(ink.shape, np.int32)
-    whole[part] = _with_soft_edges(numbers, own)
-    pieces = tuple(_moved(piece, left, top, slant) for piece in pieces)
-    return Page(whole, (Line(pieces, line.height, slant, is_part=True),), page.pen)
+    whole[part] = np.where(other, len(pieces) + 1, _with_soft_edges(numbers, own))
+    is_part = line.is_part or len(run) < len(line.pieces)
+    cut = line.pieces[stop].cut if stop < len(line.pieces) else line.cut
+    return Page(whole, (Line(tuple(pieces), line.height, slant, is_part, cut),), page.pen)
 
 
 def _moved(piece: Piece, left: int, top: int, slant: float) -> Piece:

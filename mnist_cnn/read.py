@@ -24,6 +24,7 @@ from mnist_cnn.predict import Prediction, read_frames
 
 HEALED = 0.5  # pen widths: what a cut took from a digit is given back, so far from it
 LEANS = (-0.25, 0.25)  # from the line's slant: how doubtful digits are cut, too
+MOST_DOUBTFUL = 24  # stretches of a page that are cut again; one with more holds no digits
 MOST_PIECES = 8  # in one digit
 WIDEST = 1.6  # of the line's height: nothing wider is one digit, unless it stands alone
 MOST_WHITE = 0.3  # of the line's height: no digit has a wider gap from top to bottom
@@ -182,14 +183,22 @@ def read(model: nn.Module, image: Any) -> Reading:
     page = find_pieces(ink)
     if not page.lines:
         return Reading((), "no ink was found")
-    paths = _paths(model, ink, page)
-    if not any(step.candidate for path in paths for step in path.steps):
+    found = candidates(page, ink)
+    if not found:
         return Reading((), "no ink has a digit's shape")
+    paths = [path.stretches() for path in _paths(model, ink, page, found)]
+    doubtful = [each for path in paths for each in path if not each.is_sure]
+    if len(doubtful) > MOST_DOUBTFUL:
+        doubtful = []
     width, height = picture_size(image)
     scale = width / ink.shape[1], height / ink.shape[0]
     lines = []
     for path in paths:
-        parts = [part for each in path.stretches() for part in _cut_otherwise(model, ink, each)]
+        parts = [
+            part
+            for each in path
+            for part in (_cut_otherwise(model, ink, each) if each in doubtful else [each])
+        ]
         digits = [step for part in parts for step in part.steps if step.candidate]
         accepted = [step.answer.digit is not None for step in digits]
         among = sum(accepted) >= AMONG * len(accepted)
@@ -200,9 +209,8 @@ def read(model: nn.Module, image: Any) -> Reading:
     return Reading(lines, None if lines else "nothing looks like a digit")
 
 
-def _paths(model: nn.Module, ink: np.ndarray, page: Page) -> list[Path]:
-    """The best way through each of the page's lines."""
-    found = candidates(page, ink)
+def _paths(model: nn.Module, ink: np.ndarray, page: Page, found: list[Candidate]) -> list[Path]:
+    """The best way through each of the page's lines, by its candidates."""
     steps: list[list[Step]] = [[] for _ in page.lines]
     if found:
         answers = read_frames(model, np.stack([candidate.frame for candidate in found]))
@@ -215,8 +223,6 @@ def _paths(model: nn.Module, ink: np.ndarray, page: Page) -> list[Path]:
 
 def _cut_otherwise(model: nn.Module, ink: np.ndarray, stretch: Path) -> list[Path]:
     """The stretch, in parts, each cut along the slant that makes it worth most."""
-    if stretch.is_sure:
-        return [stretch]
     rest, parts = _best_slant(model, ink, stretch), []
     # Two neighbours may part along another slant than the next two.
     while len(rest.steps) > 1 and len(rest.steps) + len(parts) > 2:
@@ -233,7 +239,7 @@ def _best_slant(model: nn.Module, ink: np.ndarray, path: Path) -> Path:
     best, start, stop = path, path.steps[0].start, path.steps[-1].stop
     for lean in LEANS:
         again = cut_again(path.page, ink, path.line, start, stop, lean)
-        for way in _paths(model, ink, again):
+        for way in _paths(model, ink, again, candidates(again, ink)):
             if way.worth > max(best.worth, path.worth + LEANING):
                 best = way
     return best
@@ -276,7 +282,7 @@ def _candidate(page: Page, ink: np.ndarray, number: int, start: int, stop: int) 
     if white > MOST_WHITE:
         return None
     seen = frame(_ink_of(run, page, ink))
-    cut = [run[0].cut, *(piece.cut for piece in line.pieces[stop : stop + 1])]
+    cut = run[0].cut, (line.pieces[stop] if stop < len(line.pieces) else line).cut
     return Candidate(number, start, stop, box, height, width, cut[0], not any(cut), seen)
 
 

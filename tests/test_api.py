@@ -162,6 +162,24 @@ def test_answers_that_nobody_fetches_are_forgotten(monkeypatch, model):
     assert kept == named[-3:]
 
 
+def test_who_cannot_be_answered_is_told_why(monkeypatch, model, tmp_path):
+    monkeypatch.setattr(settings, "MAX_LARGE", 0)
+    photo = tmp_path / "photo.bmp"
+    Image.new("L", (3000, 2000)).save(photo)
+
+    async def body() -> dict:
+        return {"data": [{"path": str(photo)}]}
+
+    async def main() -> str:
+        events = Events(Readers(Weights(model)))
+        call = SimpleNamespace(path_params={"name": "predict"}, json=body)
+        event = json.loads((await events.call(call)).body)["event_id"]
+        answer = await events.answer(SimpleNamespace(path_params={"event": event}))
+        return answer.body.decode()
+
+    assert asyncio.run(main()).startswith('event: error\ndata: "Too many large pictures')
+
+
 def test_the_json_is_as_documented(url, files):
     for name, keys in KEYS.items():
         with open(files["four"], "rb") as stream:
@@ -304,8 +322,15 @@ def canary():
     listener.close()
 
 
-def payloads(address: str, path: str, functions: int) -> list[tuple[str, bytes]]:
-    """More than 200 hostile bodies for the addresses that take JSON."""
+def payloads(address: str, path: str, functions: int, predict: int) -> list[tuple[str, bytes]]:
+    """More than 300 hostile bodies for the addresses that take JSON.
+
+    Args:
+        address: of a server that must not be asked for anything.
+        path: of an upload.
+        functions: how many the page has.
+        predict: the number of the one that takes a picture.
+    """
     host = address.removeprefix("http://")
     port = host.rpartition(":")[2]
     urls = [
@@ -392,6 +417,10 @@ def payloads(address: str, path: str, functions: int) -> list[tuple[str, bytes]]
         )
     ]
     joins += [{}, {"data": []}, {"fn_index": 0}]
+    joins += [
+        {"fn_index": predict, "session_hash": f"hostile-{number}", "data": [each]}
+        for number, each in enumerate(data)
+    ]
     cancels = [
         {"fn_index": 0, "session_hash": "a", "event_id": "b"} | more
         for more in ({}, {"fn_index": 10**9}, {"session_hash": {}}, {"event_id": None})
@@ -423,9 +452,10 @@ def reason(answer: httpx.Response) -> str:
 def test_hostile_requests_read_no_file_and_call_nobody(url, app, canary, files, from_cli):
     address, calls = canary
     path = uploaded(url, files["four"])
-    functions = len(httpx.get(f"{url}/config").json()["dependencies"])
-    bodies = payloads(address, path, functions)
-    assert len(bodies) >= 200
+    functions = httpx.get(f"{url}/config").json()["dependencies"]
+    predict = next(each["id"] for each in functions if each["api_name"] == "predict")
+    bodies = payloads(address, path, len(functions), predict)
+    assert len(bodies) >= 300
     secret = Path("/etc/passwd").read_text()[:20]
     answers = 0
     for where, body in bodies:
@@ -438,8 +468,15 @@ def test_hostile_requests_read_no_file_and_call_nobody(url, app, canary, files, 
             event = answer.json()["event_id"]
             text = httpx.get(f"{url}/gradio_api/{where}/{event}", timeout=20).text
             assert "event: " in text
-            assert secret not in text
-            answers += "event: complete" in text
+        elif where == "queue/join" and b'"hostile-' in body:
+            session = json.loads(body)["session_hash"]
+            address = f"{url}/gradio_api/queue/data?session_hash={session}"
+            text = httpx.get(address, timeout=20).text
+            assert "process_completed" in text
+        else:
+            continue
+        assert secret not in text
+        answers += "event: complete" in text or '"digit":' in text
     assert answers > 10  # what is hostile in a URL alone is answered without it
     assert calls == []
     assert app.poll() is None
@@ -455,8 +492,8 @@ def test_a_function_that_is_not_there_is_refused(url):
         assert reason(answer) == f"fn_index must be a whole number from 0 to {functions - 1}."
 
 
-def test_a_bad_header_costs_nobody_beside_it_the_answer(url, files, from_cli):
-    """Gradio reads the headers of a batch's first call when it has taken the batch."""
+def test_a_bad_header_is_refused_at_once(url, files, from_cli):
+    """Gradio reads the headers of a call when its turn has come."""
     body = json.dumps({"data": [{"path": uploaded(url, files["four"])}]}).encode()
     bad = {"x-forwarded-host": "a:b"}, {"x-gradio-server": "http://a:b"}, {"host": "999.1.1.1"}
     for headers in bad:
@@ -502,17 +539,21 @@ def test_a_busy_port_names_who_holds_it(url, app):
     assert "Traceback" not in output
 
 
-def test_the_readmes_ways_work(url, files, tmp_path):
+def test_the_readmes_ways_work(url, tmp_path):
     """Its curl and its Python, with the address of this server."""
     (tmp_path / "seven.png").write_bytes(hostile.encoded(hostile.digit(200), "PNG"))
     readme = (app_server.ROOT / "README.md").read_text(encoding="utf-8")
-    curl = re.search(r"^curl -F .*", readme, re.MULTILINE)[0]
-    code = re.search(r"```python\n(from gradio_client.*?)```", readme, re.DOTALL)[1]
-    for command in (["bash", "-c", curl], [sys.executable, "-c", code]):
-        command[-1] = command[-1].replace("http://127.0.0.1:7860", url)
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    def said(*command: str) -> str:
+        words = [word.replace("http://127.0.0.1:7860", url) for word in command]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-        if command[0] == "bash":
-            assert json.loads(done.stdout)["digit"] == 7
-        else:
-            assert done.stdout.splitlines()[-2:] == ["7", "7"]
+        return done.stdout
+
+    one, upload, call, fetch = re.findall(r"^curl .*", readme, re.MULTILINE)
+    assert json.loads(said("bash", "-c", one))["digit"] == 7
+    (path,) = json.loads(said("bash", "-c", upload))
+    event = json.loads(said("bash", "-c", call.replace("PATH", path)))["event_id"]
+    assert '"digit": 7' in said("bash", "-c", fetch.replace("EVENT_ID", event))
+    code = re.search(r"```python\n(from gradio_client.*?)```", readme, re.DOTALL)[1]
+    assert said(sys.executable, "-c", code).splitlines()[-2:] == ["7", "7"]

@@ -111,6 +111,7 @@ def test_whoever_went_away_is_not_missed(monkeypatch):
         return [answers[0], type(answers[1]), answers[2]]
 
     assert asyncio.run(main()) == [b"a", asyncio.CancelledError, b"c"]
+    assert gate.batches == [[b"a"], [b"c"]]
 
 
 def test_too_many_waiting_are_refused_and_the_others_answered(monkeypatch):

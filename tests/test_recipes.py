@@ -165,3 +165,25 @@ def test_the_tutorials_example_goes_on_where_it_was(tmp_path, frames):
     assert both[:1] == first
     assert len(both) == 2
     assert 0 <= both[1]["accuracy"] <= 1
+
+
+def test_a_recorded_run_is_not_made_again_unless_its_recipe_has_changed(monkeypatch, tmp_path):
+    monkeypatch.setattr(recipes, "REPORT", tmp_path / "recipes.json")
+    assert recipes.recorded("tiny", 0) is None
+    run = {"seed": 0, "digest": recipes.digest_of("tiny", 0), "accuracy": 0.5}
+    recipes.keep_run("tiny", run)
+    assert recipes.recorded("tiny", 0) == run
+    assert recipes.recorded("tiny", 1) is None
+    row = dataclasses.replace(recipes.ROWS["tiny"], flags=("--epochs", "1"))
+    monkeypatch.setitem(recipes.ROWS, "tiny", row)
+    assert recipes.recorded("tiny", 0) is None
+
+
+def test_the_time_of_a_row_is_that_of_its_runs_on_most_threads():
+    def run(seconds: float, threads: int, device: str = "cpu") -> dict:
+        return {"seconds": seconds, "machine": {"device": device, "threads": threads}}
+
+    runs = [run(300, 1), run(150, 2), run(130, 2), run(9, 16, "H100")]
+    assert render._time(runs) == "2 min, 2 threads (2 of the runs)"
+    assert render._time(runs[:1]) == "5 min, 1 thread"
+    assert render._time(runs[3:]) == "9 s"

@@ -10,15 +10,17 @@ import binascii
 import json
 import os
 import uuid
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mnist_cnn import MnistCNN
+from mnist_cnn.ink import find_ink, frame
+from mnist_cnn.predict import read_frames
 from mnist_cnn.web import settings
 from mnist_cnn.web.guard import NO_ROOM
 from mnist_cnn.web.readers import Answer, Picture, Readers, Task
@@ -39,20 +41,25 @@ the object holds `error` alone, a sentence."""
 
 def predict(model: MnistCNN, pictures: list[Picture]) -> list[Answer]:
     """The JSON of `/predict` for each picture, in one run of the network."""
-    try:
-        return [answer.to_dict() for answer in model.predict(pictures)]
-    except ValueError:  # one of them is bad: the others are answered all the same
-        return [_answered(model.predict, picture) for picture in pictures]
+    frames, answers = [], []
+    for picture in pictures:
+        try:
+            frames.append(frame(find_ink(picture)))
+            answers.append({})
+        except ValueError as error:
+            answers.append({"error": without_folder(error)})
+    predictions = iter(read_frames(model, np.stack(frames)) if frames else ())
+    return [answer or next(predictions).to_dict() for answer in answers]
 
 
 def read(model: MnistCNN, pictures: list[Picture]) -> list[Answer]:
     """The JSON of `/read` for each picture."""
-    return [_answered(model.read, picture) for picture in pictures]
+    return [_read(model, picture) for picture in pictures]
 
 
-def _answered(answer: Callable, picture: Picture) -> Answer:
+def _read(model: MnistCNN, picture: Picture) -> Answer:
     try:
-        return answer(picture).to_dict()
+        return model.read(picture).to_dict()
     except ValueError as error:
         return {"error": without_folder(error)}
 
@@ -102,9 +109,8 @@ class Events:
             raise HTTPException(
                 400, 'Send {"data": [{"path": "…"}]} with the path that the upload answered.'
             ) from error
-        self.readers.check_room()
         event = uuid.uuid4().hex
-        answer = self.readers.run(TASKS[request.path_params["name"]], path)
+        answer = self.readers.begin(TASKS[request.path_params["name"]], path)
         self.answers[event] = asyncio.create_task(answer)
         if len(self.answers) > settings.MAX_EVENTS:
             del self.answers[next(iter(self.answers))]

@@ -36,13 +36,13 @@ OPEN = (
     ("GET HEAD", r"/gradio_api/(info|app_id|theme\.css|startup-events|heartbeat/\w+)/?", 0),
     ("GET", r"/gradio_api/(queue/data|upload_progress|call/(predict|read)/\w+)", 0),
     ("GET HEAD", r"/gradio_api/file=.+", 0),
-    ("POST", r"/gradio_api/(queue/join|cancel|reset|call/(predict|read))/?", settings.MAX_JSON),
+    ("POST", r"/gradio_api/(queue/join/?|cancel/?|reset/?|call/(predict|read))", settings.MAX_JSON),
     ("POST", r"/gradio_api/upload", settings.MAX_UPLOAD),
     ("POST", r"/(predict|read)", settings.MAX_PICTURE + settings.MAX_JSON),
     ("GET POST DELETE", r"/mcp", settings.MAX_MCP),
 )
 _RULES = [(methods.split(), re.compile(address), limit) for methods, address, limit in OPEN]
-_QUEUED = re.compile(r"/gradio_api/(queue/join|call/.+)/?")
+_QUEUED = re.compile(r"/gradio_api/queue/join/?")
 _FILE = "/gradio_api/file="
 # Where JSON is taken, and the fields that it must have.
 _JSON = {
@@ -80,7 +80,7 @@ class Guard:
     Args:
         app: what is guarded.
         uploads: the only folder of which files may be named or fetched.
-        is_full: whether so many wait already that nobody more is let into the queue.
+        is_full: whether so many wait already that nobody more is let into Gradio's queue.
         functions: how many the page has; calls name them by number.
     """
 
@@ -153,7 +153,7 @@ class Guard:
 
 
 def _check_addresses(headers: Headers) -> None:
-    """Gradio reads these when a call's turn has come; what it stumbles over then ends a batch."""
+    """Gradio reads these when a call's turn has come, and says nothing of what it stumbles over."""
     for header, scheme, rule in _ADDRESSES:
         value = headers.get(header, "").split(",")[0].strip()  # of several proxies, as Gradio does
         if value and not (rule.fullmatch(value) and _is_url(scheme + value)):

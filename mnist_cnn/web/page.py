@@ -321,7 +321,9 @@ def add_endpoints(readers: Readers) -> None:
             api_name=name,
             api_description=description,
             show_progress="hidden",
-            concurrency_limit=None,  # the readers have one
+            # They wait for the readers, too; Gradio's 40 places are for those who draw as well.
+            concurrency_id="programs",
+            concurrency_limit=settings.READERS * settings.MAX_BATCH,
             # Input and answer are what they are: Gradio would hand each to a thread and back.
             preprocess=False,
             postprocess=False,

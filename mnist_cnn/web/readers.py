@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -49,16 +49,24 @@ class Readers:
         Raises:
             HTTPException: 503 if too many wait already.
         """
+        return await self.begin(task, picture)
+
+    def begin(self, task: Task, picture: Picture) -> Coroutine[Any, Any, Answer]:
+        """Let the picture wait for its turn from now on; `run`'s answer is to be awaited."""
         self.check_room()
         answer = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(self._left)
         self.unread.append((task, picture, answer))
         self.waiting += 1
         self._begin()
-        try:
-            found = await answer
-        finally:
-            self.waiting -= 1
+        return self._answer(task, picture, answer)
+
+    async def _answer(self, task: Task, picture: Picture, answer: asyncio.Future) -> Answer:
+        found = await answer
         return await self._run_large(task, picture) if found is None else found
+
+    def _left(self, _: asyncio.Future) -> None:
+        self.waiting -= 1
 
     def check_room(self) -> None:
         """Refuse who would wait behind too many."""
@@ -67,21 +75,30 @@ class Readers:
 
     def _begin(self) -> None:
         """Give the free threads what waits, in its order."""
-        while self.unread and self.busy < settings.READERS:
-            task, batch = self.unread[0][0], []
-            while self.unread and self.unread[0][0] is task and len(batch) < task.together:
-                batch.append(self.unread.popleft()[1:])
-            pictures, answers = zip(*batch, strict=True)
+        while self.busy < settings.READERS and (batch := self._next_batch()):
+            tasks, pictures, answers = zip(*batch, strict=True)
             self.busy += 1
             running = asyncio.get_running_loop().run_in_executor(
-                self.threads, _run_small, task, self.weights.model, pictures
+                self.threads, _run_small, tasks[0], self.weights.model, pictures
             )
             running.add_done_callback(lambda done, answers=answers: self._finish(done, answers))
+
+    def _next_batch(self) -> list[tuple[Task, Picture, asyncio.Future]]:
+        batch: list[tuple[Task, Picture, asyncio.Future]] = []
+        while self.unread and (not batch or self._fits(batch)):
+            waiting = self.unread.popleft()
+            if not waiting[2].done():  # else whoever waited has gone
+                batch.append(waiting)
+        return batch
+
+    def _fits(self, batch: list) -> bool:
+        task = batch[0][0]
+        return self.unread[0][0] is task and len(batch) < task.together
 
     def _finish(self, done: asyncio.Future, answers: tuple[asyncio.Future, ...]) -> None:
         self.busy -= 1
         for index, answer in enumerate(answers):
-            if answer.done():  # whoever waited has gone
+            if answer.done():
                 continue
             if error := done.exception():
                 answer.set_exception(error)

@@ -58,7 +58,7 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
             yield
 
     def queue_is_full() -> bool:
-        return max(readers.waiting, len(page._queue)) >= settings.MAX_QUEUE
+        return len(page._queue) >= settings.MAX_QUEUE
 
     app = fastapi.FastAPI(
         openapi_url=None,
