@@ -49,7 +49,9 @@ def client(uploads):
             Route("/gradio_api/upload", keep, methods=["POST"]),
             Route("/{rest:path}", echo, methods=["GET", "HEAD", "POST", "PUT", "DELETE"]),
         ],
-        middleware=[Middleware(Guard, uploads=uploads, is_full=lambda: False, functions=FUNCTIONS)],
+        middleware=[
+            Middleware(Guard, uploads=uploads, is_full=lambda _: False, functions=FUNCTIONS)
+        ],
         exception_handlers={HTTPException: refused},
     )
     return TestClient(app)
@@ -298,7 +300,7 @@ def test_json_is_json_whatever_its_header_says(uploads):
     async def kind(scope, receive, send):
         await JSONResponse(dict(Headers(scope=scope)))(scope, receive, send)
 
-    echo = TestClient(Guard(kind, uploads, lambda: False, FUNCTIONS))
+    echo = TestClient(Guard(kind, uploads, lambda _: False, FUNCTIONS))
     for headers in ({}, {"content-type": "text/plain"}, {"content-type": "application/json"}):
         content = json.dumps(JOIN)
         answer = echo.post("/gradio_api/queue/join", content=content, headers=headers)
@@ -626,7 +628,7 @@ def test_a_body_that_does_not_come_ends(uploads, monkeypatch, receive):
         "path": "/gradio_api/queue/join",
         "headers": [(b"content-length", b"10")],
     }
-    asyncio.run(Guard(app, uploads, lambda: False, FUNCTIONS)(scope, receive, send))
+    asyncio.run(Guard(app, uploads, lambda _: False, FUNCTIONS)(scope, receive, send))
     assert sent[0]["status"] == 408
 
 
@@ -637,7 +639,7 @@ def test_where_there_is_no_body_nothing_is_timed(uploads):
         seen.append(receive)
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
-    asyncio.run(Guard(app, uploads, lambda: False, FUNCTIONS)(scope, _never, None))
+    asyncio.run(Guard(app, uploads, lambda _: False, FUNCTIONS)(scope, _never, None))
     assert seen == [_never]
 
 
@@ -645,7 +647,7 @@ def test_only_a_few_large_bodies_are_received_at_once(uploads):
     async def app(scope, receive, send):
         await JSONResponse({})(scope, receive, send)
 
-    guard, sent = Guard(app, uploads, lambda: False, FUNCTIONS), []
+    guard, sent = Guard(app, uploads, lambda _: False, FUNCTIONS), []
 
     async def send(message):
         sent.append(message)
@@ -685,9 +687,11 @@ def test_a_full_queue_refuses_before_it_reads(uploads):
             sent.append(message)
 
         scope = {"type": "http", "method": method, "path": path, "headers": []}
-        asyncio.run(Guard(app, uploads, lambda: True, FUNCTIONS)(scope, receive, send))
+        asyncio.run(Guard(app, uploads, lambda path: path in full, FUNCTIONS)(scope, receive, send))
         return sent[0]["status"]
 
+    full = {"/gradio_api/call/predict", "/gradio_api/queue/join"}
+    assert status("POST", "/gradio_api/call/predict") == 503
     assert status("POST", "/gradio_api/queue/join") == 503
     assert status("GET", "/gradio_api/call/predict/abc") == 200  # who waits is answered
     assert status("GET", "/") == 200

@@ -42,7 +42,7 @@ OPEN = (
     ("GET POST DELETE", r"/mcp", settings.MAX_MCP),
 )
 _RULES = [(methods.split(), re.compile(address), limit) for methods, address, limit in OPEN]
-_QUEUED = re.compile(r"/gradio_api/queue/join/?")
+_QUEUED = re.compile(r"/gradio_api/(queue/join/?|call/\w+)")
 _FILE = "/gradio_api/file="
 # Where JSON is taken, and the fields that it must have.
 _JSON = {
@@ -80,12 +80,12 @@ class Guard:
     Args:
         app: what is guarded.
         uploads: the only folder of which files may be named or fetched.
-        is_full: whether so many wait already that nobody more is let into Gradio's queue.
+        is_full: whether so many wait already that an address lets nobody more into its queue.
         functions: how many the page has; calls name them by number.
     """
 
     def __init__(
-        self, app: ASGIApp, uploads: "Uploads", is_full: Callable[[], bool], functions: int
+        self, app: ASGIApp, uploads: "Uploads", is_full: Callable[[str], bool], functions: int
     ) -> None:
         self.app = app
         self.uploads = uploads
@@ -129,7 +129,7 @@ class Guard:
         if limit is None:
             raise HTTPException(404, "There is nothing at this address.")
         _check_addresses(headers)
-        if method == "POST" and _QUEUED.fullmatch(path) and self.is_full():
+        if method == "POST" and _QUEUED.fullmatch(path) and self.is_full(path):
             raise HTTPException(503, "Too many are waiting. Try again in a few seconds.")
         if path.startswith(_FILE) and not self.uploads.find(path.removeprefix(_FILE)):
             raise HTTPException(404, "There is no such file, or not any more.")

@@ -57,8 +57,9 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
                 await stack.enter_async_context(mcp.session_manager.run())
             yield
 
-    def queue_is_full() -> bool:
-        return len(page._queue) >= settings.MAX_QUEUE
+    def queue_is_full(address: str) -> bool:
+        waiting = readers.waiting if "/call/" in address else len(page._queue)
+        return waiting >= settings.MAX_QUEUE
 
     app = fastapi.FastAPI(
         openapi_url=None,
