@@ -166,7 +166,7 @@ class Path:
         return [self.part(*each) for each in itertools.pairwise(bounds)]
 
 
-def read(model: nn.Module, image: Any) -> Reading:
+def read(model: nn.Module, image: Any, thorough: bool = True) -> Reading:
     """Read all digits of a picture.
 
     Specks far smaller than the line's digits (dust, decimal points), flat strokes (minus signs) and
@@ -175,6 +175,7 @@ def read(model: nn.Module, image: Any) -> Reading:
     Args:
         model: a network that takes `(B, 28, 28)` uint8 frames and returns logits.
         image: whatever `mnist_cnn.ink.find_ink` takes.
+        thorough: cut what is doubtful along other slants, too.
 
     Raises:
         ValueError: the picture cannot be read.
@@ -188,7 +189,7 @@ def read(model: nn.Module, image: Any) -> Reading:
         return Reading((), "no ink has a digit's shape")
     paths = [path.stretches() for path in _paths(model, ink, page, found)]
     doubtful = [each for path in paths for each in path if not each.is_sure]
-    if len(doubtful) > MOST_DOUBTFUL:
+    if not thorough or len(doubtful) > MOST_DOUBTFUL:
         doubtful = []
     width, height = picture_size(image)
     scale = width / ink.shape[1], height / ink.shape[0]

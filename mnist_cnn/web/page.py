@@ -18,6 +18,7 @@ from mnist_cnn.decode import PictureError, decode
 from mnist_cnn.ink import WORK_SIDE, find_ink, frame, open_picture
 from mnist_cnn.live import Weights
 from mnist_cnn.predict import read_frames
+from mnist_cnn.read import read
 from mnist_cnn.sketchpad import png, sketchpad
 from mnist_cnn.web import api, many, settings, views
 from mnist_cnn.web.about import about
@@ -56,7 +57,8 @@ def one_digit(model: MnistCNN, picture: Image.Image, drawn: bool = False) -> str
     prediction = read_frames(model, frame(ink)[None])[0]  # as `model.predict`, which finds ink, too
     hints = views.hints(ink, drawn)
     if prediction.digit is None or prediction.confidence < DOUBTFUL:
-        hints += views.several(model.read(picture))
+        # After every stroke of an unfinished digit: a quick look is enough.
+        hints += views.several(read(model, picture, thorough=False))
     return views.answer(model, prediction, picture, ink, hints)
 
 
