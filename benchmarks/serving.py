@@ -69,9 +69,8 @@ def main() -> int:
     }
     file = ROOT / "benchmarks" / "serving.json"
     found = [each for part in args.only or PARTS for each in parts[part]()]
-    rows = json.loads(file.read_text(encoding="utf-8"))["rows"] if args.only else found
-    anew = {each["what"]: each for each in found}
-    rows = [anew.get(each["what"], each) for each in rows]
+    kept = json.loads(file.read_text(encoding="utf-8"))["rows"] if args.only else []
+    rows = list({each["what"]: each for each in kept + found}.values())
     report = {
         "rows": rows,
         "machine": train.machine(torch.device("cpu")),

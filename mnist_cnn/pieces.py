@@ -101,6 +101,12 @@ def find_pieces(ink: np.ndarray) -> Page:
     return Page(_with_soft_edges(numbers, ink), tuple(lines), stroke_width(ink))
 
 
+def around(run: tuple[Piece, ...]) -> tuple[int, int, int, int]:
+    """The box around pieces: left, top, right, bottom."""
+    lefts, tops, rights, bottoms = zip(*(piece.box for piece in run), strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
 def cut_again(page: Page, ink: np.ndarray, line: Line, start: int, stop: int, lean: float) -> Page:
     """Neighbouring pieces of a line alone, cut anew along another slant than the line's.
 
@@ -115,10 +121,10 @@ def cut_again(page: Page, ink: np.ndarray, line: Line, start: int, stop: int, le
         lean: pixels to the left per pixel downwards, added to the line's slant.
     """
     run = line.pieces[start:stop]
-    lefts, tops, rights, bottoms = zip(*(piece.box for piece in run), strict=True)
+    left, top, right, bottom = around(run)
     margin = EDGE + round(page.pen)  # with the ink on the other side of the cuts at its ends
-    top, left = max(min(tops) - margin, 0), max(min(lefts) - margin, 0)
-    part = np.s_[top : max(bottoms) + margin, left : max(rights) + margin]
+    left, top = max(left - margin, 0), max(top - margin, 0)
+    part = np.s_[top : bottom + margin, left : right + margin]
     before = page.numbers[part]
     inside = (before >= run[0].number) & (before <= run[-1].number)
     own = np.where(inside, ink[part], 0)

@@ -19,7 +19,7 @@ from torch import nn
 
 from mnist_cnn.evaluate import evidence
 from mnist_cnn.ink import SIDE, find_ink, frame, picture_size
-from mnist_cnn.pieces import EDGE, SMALL, Line, Page, Piece, cut_again, find_pieces
+from mnist_cnn.pieces import EDGE, SMALL, Line, Page, Piece, around, cut_again, find_pieces
 from mnist_cnn.predict import Prediction, read_frames
 
 HEALED = 0.5  # pen widths: what a cut took from a digit is given back, so far from it
@@ -273,7 +273,7 @@ def candidates(page: Page, ink: np.ndarray) -> list[Candidate]:
 def _candidate(page: Page, ink: np.ndarray, number: int, start: int, stop: int) -> Candidate | None:
     line = page.lines[number]
     run = line.pieces[start:stop]
-    box = _around(run)
+    box = around(run)
     height = (box[3] - box[1]) / line.height
     width = (max(piece.end for piece in run) - min(piece.start for piece in run)) / line.height
     alone = len(run) == len(line.pieces) and not line.is_part
@@ -287,15 +287,9 @@ def _candidate(page: Page, ink: np.ndarray, number: int, start: int, stop: int) 
     return Candidate(number, start, stop, box, height, width, cut[0], not any(cut), seen)
 
 
-def _around(run: tuple[Piece, ...]) -> tuple[int, int, int, int]:
-    """The box around pieces: left, top, right, bottom."""
-    lefts, tops, rights, bottoms = zip(*(piece.box for piece in run), strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
-
-
 def _ink_of(run: tuple[Piece, ...], page: Page, ink: np.ndarray) -> np.ndarray:
     """The ink of some pieces and nothing else."""
-    left, top, right, bottom = _around(run)
+    left, top, right, bottom = around(run)
     # The soft edge lies around the box. An MNIST record stays whole, so that its frame is itself.
     part = np.s_[max(top - EDGE, 0) : bottom + EDGE, max(left - EDGE, 0) : right + EDGE]
     if ink.shape == (SIDE, SIDE):
