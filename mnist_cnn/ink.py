@@ -39,7 +39,9 @@ LINE_GRID = 2  # pixels: on so fine a grid the ends of lines are compared
 AT_BORDER = 0.03  # of a line: so near the picture's border it must still be seen
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
 DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
-LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap
+LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap …
+ACROSS = 0.6  # … or so much of the picture's shorter side
+LONGEST_GAP = 0.25  # of a line's length: longer ones part a stroke from what it points at
 SLOPE = 0.3  # of a line: it lies along one side of the picture or the other
 GAP = 0.012  # components nearer than this are one
 SMALLEST = 0.04  # a digit is at least this long
@@ -47,6 +49,7 @@ NEAR = 0.3  # of the digit's length: parts farther away belong to something else
 BODY = 0.3  # of its length: what touches the border and is narrower is a line or an edge
 STAIN = 0.45  # of its length: what is wider is no stroke
 SAME_PEN = 2.2  # times the width of the digit's strokes: what is wider is of another pen
+CLOSE = 1.25  # times the width and the strength of strokes: of the same hand and pen
 ALIKE = 0.5  # of the digit's height: what is lower is no second digit
 
 GROUND_EDGE = 0.06  # a step between two neighbours of the ground
@@ -342,7 +345,8 @@ def _ink_is_light(levels: np.ndarray) -> bool:
     """Whether ink is lighter than its ground: never on a light ground, such as paper.
 
     On a dark one, what stands out from its surroundings decides, by the skewness of the
-    difference: ink is a small part of its surroundings, so a wide median is the ground.
+    difference: ink is a small part of its surroundings, so a wide median is the ground. What
+    is light and reaches in from the border, such as a finger, is asked only if there is no more.
     """
     if np.median(levels) > 255 * LIGHT_GROUND:
         return False
@@ -351,7 +355,13 @@ def _ink_is_light(levels: np.ndarray) -> bool:
     # Where the ground itself has an edge (a sheet on a table, a shadow) nothing is learned.
     edges = cv2.morphologyEx(around, cv2.MORPH_GRADIENT, np.ones((3, 3))) > GROUND_EDGE * 255
     even = cv2.dilate(edges.astype(np.uint8), np.ones((reach // 2, reach // 2))) == 0
-    return float(((levels.astype(np.float32) - around) ** 3 * even).sum()) > 0
+    difference = (levels.astype(np.float32) - around) * even
+    _, labels = cv2.connectedComponents((difference > GROUND_EDGE * 255).view(np.uint8))
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    at_border = (labels > 0) & np.isin(labels, edge)
+    if (np.abs(difference) > GROUND_EDGE * 255)[~at_border].any():
+        difference = difference * ~at_border
+    return float((difference**3).sum()) > 0
 
 
 def _otsu(values: np.ndarray) -> float:
@@ -379,17 +389,24 @@ def _without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) ->
         return mask
     upright = np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
     pieces = lines[~upright], lines[upright]
-    seen = [mask[_drawn(line[None], mask.shape, 1) > 0].mean() > PRESENT for line in lines]
+    near = cv2.dilate(mask, np.ones((3, 3)))  # the transform misses a thin line by a pixel
+    seen = [near[_drawn(line[None], mask.shape, 1) > 0].mean() > PRESENT for line in lines]
     lines, upright = lines[seen], upright[seen]
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    depth = cv2.dilate(depth, np.ones((5, 5)))[(_drawn(lines, mask.shape, 3) & mask) > 0]
-    thick = 2 * round(float(np.median(depth))) if depth.size else 1
+    # What lies on the lines in the mask may be a stroke; a line is no thicker than it is elsewhere.
+    thick = min(_thickness(lines, mask), _thickness(lines, faint))
     darker = _darker_strokes(mask, strength, lines)
     for group, across in ((lines[~upright], (thick + 2, 1)), (lines[upright], (1, thick + 2))):
         strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(across, np.uint8))
         erased = (_drawn(group, mask.shape, thick + 4) > 0) & ~darker
         mask = np.where(erased, strokes, mask)
     return _without_pieces(mask, pieces, thick)
+
+
+def _thickness(lines: np.ndarray, mask: np.ndarray) -> int:
+    """How thick lines usually are in a mask, in pixels."""
+    depth = cv2.dilate(cv2.distanceTransform(mask, cv2.DIST_L2, 3), np.ones((5, 5)))
+    depth = depth[(_drawn(lines, mask.shape, 3) & mask) > 0]
+    return 2 * round(float(np.median(depth))) if depth.size else 1
 
 
 def _without_pieces(mask: np.ndarray, lines: tuple[np.ndarray, ...], thick: int) -> np.ndarray:
@@ -428,37 +445,39 @@ def _drawn(lines: np.ndarray, shape: tuple[int, int], thick: int) -> np.ndarray:
 def _printed_lines(mask: np.ndarray) -> np.ndarray:
     """Lines from border to border, `(n, 2, 2)` as x, y, that are printed and not written.
 
-    A thin straight line is printed if it runs through the whole picture, or through half of it and
-    beside another. A thicker one, as a close look at ruled paper shows it, must leave the picture
+    A thin straight line is printed if it runs through the whole picture, or through half of it,
+    without a long gap, and beside another. A thicker one, as a close look at ruled paper shows it, must leave the picture
     at both ends, for strokes may be as thick and as long.
     """
-    thin, covered, _ = _straight_lines(mask, LINE)
+    thin, covered, gaps, _ = _straight_lines(mask, LINE)
     apart, parallel = _beside_each_other(thin)
     beside = (parallel & (apart > 3 * LINE * max(mask.shape)) & (covered > 0.5)).any(1)
-    thin = thin[(covered > 0.85) | ((covered > 0.5) & beside)]
+    thin = thin[(covered > 0.85) | ((covered > 0.5) & beside & (gaps < LONGEST_GAP))]
     # Thick lines are as well seen, and sooner found, at half the size.
     half = _resized(mask, 0.5)
-    thick, covered, whole = _straight_lines(half, THICK_LINE)
+    thick, covered, _, whole = _straight_lines(half, THICK_LINE)
     lines = np.concatenate([thin, 2 * thick[(covered > 0.85) & whole]])
     # The transform finds a line again and again.
     _, first = np.unique(lines // LINE_GRID, axis=0, return_index=True)
     return lines[first]
 
 
-def _straight_lines(mask: np.ndarray, widest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _straight_lines(mask: np.ndarray, widest: float) -> tuple[np.ndarray, ...]:
     """Straight lines in a mask, by the Hough transform (Matas et al. 2000), to the border and back.
 
     Returns:
         lines: `(n, 2, 2)` int, the ends of each on the picture's border, as x, y.
         covered: `(n,)`, the share of each that is in the mask.
+        gaps: `(n,)`, the share of each that lies in its longest gap between two covered parts.
         whole: `(n,)` bool, whether the mask covers both its ends.
     """
     side = max(mask.shape)
-    thick, shortest = max(2, round(widest * side)), round(LINE_LENGTH * side)
+    thick = max(2, round(widest * side))
+    shortest = round(min(LINE_LENGTH * side, ACROSS * min(mask.shape)))
     thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
     found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 2)
     if found is None:
-        return np.zeros((0, 2, 2), int), np.zeros(0), np.zeros(0, bool)
+        return np.zeros((0, 2, 2), int), np.zeros(0), np.zeros(0), np.zeros(0, bool)
     ends = found.reshape(-1, 2, 2).astype(np.float64)  # (n, 2, 2)
     middle, along = ends.mean(1), ends[:, 1] - ends[:, 0]
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -467,12 +486,13 @@ def _straight_lines(mask: np.ndarray, widest: float) -> tuple[np.ndarray, np.nda
     inside = ((points >= 0) & (points < mask.shape[::-1])).all(2)
     x, y = np.where(inside[..., None], points, 0).transpose(2, 0, 1)
     inked = inside & (cv2.dilate(mask, np.ones((3, 3)))[y, x] > 0)
-    lines, whole = [], []
+    lines, gaps, whole = [], [], []
     for place, there, ink in zip(points, inside, inked, strict=True):
         lines.append(place[there][[0, -1]])
+        gaps.append(np.diff(np.flatnonzero(ink[there])).max(initial=0) / there.sum())
         near = max(1, round(AT_BORDER * there.sum()))
         whole.append(ink[there][:near].any() and ink[there][-near:].any())
-    return np.array(lines), inked.sum(1) / inside.sum(1), np.array(whole)
+    return np.array(lines), inked.sum(1) / inside.sum(1), np.array(gaps), np.array(whole)
 
 
 def _beside_each_other(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -556,10 +576,12 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
         return kept
     # Ink by width is length.
     main = int(np.argmax(able * found.ink / np.maximum(found.widths, 1)))
-    same_pen = drawn | (found.widths <= SAME_PEN * found.widths[main])
+    same_pen = found.widths <= SAME_PEN * found.widths[main]
+    same_pen |= drawn & (found.sides == 0)
     # A hat or a dot may be all of a digit that stays clear of the border.
     body = found.turning & same_pen & (found.sides <= 2) & _near(found, main)
-    body &= (drawn | _slender(found)) & (found.lengths > 2 * found.lengths[main])
+    longer = found.lengths / found.lengths[main]
+    body &= (drawn | _slender(found)) & ((longer > 2) | ((longer > 1.2) & _alike(found, main)))
     body[0] = False
     if (body & ~able).any():
         able, main = able | body, int(np.argmax(body * found.ink))
@@ -594,6 +616,13 @@ def _able(found: _Parts, side: int, drawn: bool) -> tuple[np.ndarray, int]:
         if able.any():
             break
     return (able & slender if (able & slender).any() else able), most
+
+
+def _alike(found: _Parts, main: int) -> np.ndarray:
+    """Which parts have strokes as wide and as strong as those of another, `(n,)`."""
+    strength = found.ink / np.maximum(found.area, 1)
+    ratios = [of / of[main] for of in (found.widths, strength)]
+    return np.all([np.abs(np.log(np.maximum(r, 0.01))) < np.log(CLOSE) for r in ratios], axis=0)
 
 
 def _slender(found: _Parts) -> np.ndarray:
