@@ -24,6 +24,7 @@ CENTRE = 14
 # Larger pictures are reduced to this many pixels: a quarter of a usual 12-megapixel photo, which
 # JPEG can be decoded at.
 WORK_SIDE = 1000
+HOLE = 5  # pixels: the noise of a photo leaves smaller holes in strokes
 PHOTO_SIDE = 512  # pixels: photos are looked at in this size; a digit of 1/8 has 64 of them
 LIGHT_GROUND = 0.42  # on lighter ground ink is dark: paper in dim light is lighter, boards darker
 GROUND_SIDE = 256  # pixels: the ground changes slowly, so it is estimated at this size
@@ -50,6 +51,7 @@ BODY = 0.3  # of its length: what touches the border and is narrower is a line o
 STAIN = 0.45  # of its length: what is wider is no stroke
 SAME_PEN = 2.2  # times the width of the digit's strokes: what is wider is of another pen
 CLOSE = 1.25  # times the width and the strength of strokes: of the same hand and pen
+AS_STRONG = 0.6  # times the strength of the digit's ink: what is weaker is of another pen
 ALIKE = 0.5  # of the digit's height: what is lower is no second digit
 
 GROUND_EDGE = 0.06  # a step between two neighbours of the ground
@@ -278,8 +280,10 @@ def _pen(mask: np.ndarray) -> float:
     """The pen's width in pixels: twice the median depth of the strokes' middle lines.
 
     Long thin strokes have longer middles than stains have, so a stain does not count for much.
+    Holes that noise leaves in a stroke are closed, or it would count as several thin ones.
     """
-    depth = cv2.distanceTransform(_padded(mask, 1), cv2.DIST_L2, 5)
+    mask = cv2.morphologyEx(_padded(mask, HOLE), cv2.MORPH_CLOSE, np.ones((HOLE, HOLE)))
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
     middle = (depth > 0) & (depth >= cv2.dilate(depth, np.ones((3, 3))) - 0.1)
     return 2 * float(np.median(depth[middle])) if middle.any() else 0.0
 
@@ -548,6 +552,11 @@ class _Parts:
         )
 
     @property
+    def strength(self) -> np.ndarray:
+        """The mean strength of the ink of each, `(n,)`."""
+        return self.ink / np.maximum(self.area, 1)
+
+    @property
     def turning(self) -> np.ndarray:
         """Which are neither a line nor an edge, `(n,)`."""
         size = self.boxes[:, 2:] - self.boxes[:, :2]
@@ -587,7 +596,8 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
         able, main = able | body, int(np.argmax(body * found.ink))
     # Heights compare: digits that run together are as high as one, but longer.
     height = found.boxes[:, 3] - found.boxes[:, 1]
-    digits = np.flatnonzero(able & same_pen & (height >= ALIKE * height[main]))
+    as_strong = drawn | (found.strength >= AS_STRONG * found.strength[main])
+    digits = np.flatnonzero(able & same_pen & as_strong & (height >= ALIKE * height[main]))
     part = np.any([_near(found, digit) for digit in digits], axis=0) & same_pen
     part &= (found.lengths >= 0.1 * height[main]) & (
         found.ink >= 0.02 * np.median(found.ink[digits])
@@ -620,8 +630,7 @@ def _able(found: _Parts, side: int, drawn: bool) -> tuple[np.ndarray, int]:
 
 def _alike(found: _Parts, main: int) -> np.ndarray:
     """Which parts have strokes as wide and as strong as those of another, `(n,)`."""
-    strength = found.ink / np.maximum(found.area, 1)
-    ratios = [of / of[main] for of in (found.widths, strength)]
+    ratios = [of / of[main] for of in (found.widths, found.strength)]
     return np.all([np.abs(np.log(np.maximum(r, 0.01))) < np.log(CLOSE) for r in ratios], axis=0)
 
 
