@@ -359,12 +359,14 @@ def _ink_is_light(levels: np.ndarray) -> bool:
     # Where the ground itself has an edge (a sheet on a table, a shadow) nothing is learned.
     edges = cv2.morphologyEx(around, cv2.MORPH_GRADIENT, np.ones((3, 3))) > GROUND_EDGE * 255
     even = cv2.dilate(edges.astype(np.uint8), np.ones((reach // 2, reach // 2))) == 0
-    difference = (levels.astype(np.float32) - around) * even
-    _, labels = cv2.connectedComponents((difference > GROUND_EDGE * 255).view(np.uint8))
+    difference = levels.astype(np.float32) - around
+    clear = GROUND_EDGE * 255
+    _, labels = cv2.connectedComponents((difference > clear).view(np.uint8))
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    at_border = (labels > 0) & np.isin(labels, edge)
-    if (np.abs(difference) > GROUND_EDGE * 255)[~at_border].any():
-        difference = difference * ~at_border
+    inner = even & ~((labels > 0) & np.isin(labels, edge))
+    if (np.abs(difference) > clear)[inner].any():
+        even = inner
+    difference = difference[even]
     return float((difference**3).sum()) > 0
 
 
@@ -450,8 +452,8 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     """Lines from border to border, `(n, 2, 2)` as x, y, that are printed and not written.
 
     A thin straight line is printed if it runs through the whole picture, or through half of it,
-    without a long gap, and beside another. A thicker one, as a close look at ruled paper shows it, must leave the picture
-    at both ends, for strokes may be as thick and as long.
+    without a long gap, and beside another. A thicker one, as a close look at ruled paper shows it,
+    must leave the picture at both ends, for strokes may be as thick and as long.
     """
     thin, covered, gaps, _ = _straight_lines(mask, LINE)
     apart, parallel = _beside_each_other(thin)

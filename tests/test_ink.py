@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import photos
 from mnist_cnn.ink import WORK_SIDE, find_ink, frame, stroke_width
 from mnist_cnn.strokes import Brush, draw
 
@@ -420,6 +421,53 @@ def test_a_ring_that_touches_the_border_keeps_its_dot():
     assert seen[14, 11:17].max() > 100  # the dot
     columns = np.flatnonzero((seen > 100).any(0))
     assert columns[-1] - columns[0] >= 11  # the ring is about 0.7 times as wide as high
+
+
+def held_in_dim_light(picture: np.ndarray) -> np.ndarray:
+    """A finger that is lighter than all else, on paper in the dark."""
+    held = 0.42 * picture
+    cv2.ellipse(held, (400, 330), (60, 25), 0, 0, 360, 0.9, -1)
+    return held
+
+
+def test_a_finger_in_dim_light_is_not_what_is_written():
+    for digit in (2, 3, 6, 9):
+        held = frame(find_ink(photo(held_in_dim_light(paper(digit)))))
+        assert close(held, frame(find_ink(photo(paper(digit))))), digit
+
+
+HARD = {
+    "lines one pixel thick": ("scan", 45),
+    "lines of a narrow sheet": ("scan", 119),
+    "bold strokes along faint squares": ("squared paper", 37),
+    "a 1 in line with the grain of a table": ("table", 119),
+    "a noisy stroke": ("pencil", 468),
+    "grain as high as the digit, but weaker": ("camera photo", 495),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_pictures_that_were_once_misread(model, data_dir, name):
+    file, _, digit = photos.picture(*HARD[name], photos.Digits(data_dir))
+    assert model.predict(file).digit == digit
+
+
+def test_the_body_of_a_five_may_touch_the_border():
+    """Its hat, which does not, is nearly as long."""
+    five = np.full((400, 400), 0.9)
+    cv2.polylines(five, [np.array([[150, 200], [290, 240], [210, 340], [90, 398]])], False, 0.2, 44)
+    cv2.line(five, (180, 110), (320, 90), 0.2, 44)
+    seen = find_ink(photo(five * paper()))
+    assert parts(seen) == 2
+
+
+def test_a_finger_in_an_overexposed_photo_is_no_ink():
+    """The paper is white to the last bit, so that the picture looks drawn."""
+    picture = np.full((400, 400), 255, np.uint8)
+    cv2.polylines(picture, [np.array([[130, 130], [250, 130], [170, 300]])], False, 40, 8)
+    expected = frame(find_ink(picture))
+    cv2.ellipse(picture, (300, 400), (28, 60), 0, 0, 360, 120, -1)
+    assert close(frame(find_ink(picture)), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 300), (400, 1), (2, 4000), (1, 1)])
