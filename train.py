@@ -285,8 +285,11 @@ def _weights(source: str) -> MnistCNN:
     return load_model(None if source == "bundled" else source)
 
 
-def command(run: Run) -> str:
-    """The command line that repeats a run: its recipe, and the flags that differ from it."""
+def command(run: Run, amp: torch.dtype | None) -> str:
+    """The command line that repeats a run: its recipe, and the flags that differ from it.
+
+    Precision is always named: what `--amp auto` takes depends on the machine.
+    """
     words = ["python train.py", f"--recipe {run.name}", f"--seed {run.seed}"]
     for mine, usual in zip(
         (run.recipe, run.config, run.augmentation), RECIPES[run.name], strict=True
@@ -302,6 +305,7 @@ def command(run: Run) -> str:
             else:
                 text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
                 words.append(f"{_flag(field.name)} {shlex.quote(text)}")
+    words.append(f"--amp {AMP_NAMES[str(amp)]}")
     return " ".join(words)
 
 
@@ -616,7 +620,7 @@ def _finish(
     model.report = {
         **dataclasses.asdict(run),
         "config": dataclasses.asdict(model.config),
-        "command": command(run),
+        "command": command(run, engine.amp),
         "parameters": run.config.parameters(),
         "multiply_adds": run.config.multiply_adds(),
         **trained,

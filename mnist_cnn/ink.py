@@ -24,10 +24,10 @@ CENTRE = 14
 # Larger pictures are reduced to this many pixels: a quarter of a usual 12-megapixel photo, which
 # JPEG can be decoded at.
 WORK_SIDE = 1000
-HOLE = 5  # pixels: the noise of a photo leaves smaller holes in strokes
 PHOTO_SIDE = 512  # pixels: photos are looked at in this size; a digit of 1/8 has 64 of them
 LIGHT_GROUND = 0.42  # on lighter ground ink is dark: paper in dim light is lighter, boards darker
 GROUND_SIDE = 256  # pixels: the ground changes slowly, so it is estimated at this size
+HOLE = 5  # pixels: the noise of a photo leaves smaller holes in strokes
 CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 
 # Lengths below are shares of the picture's longer side.

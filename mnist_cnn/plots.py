@@ -35,16 +35,20 @@ class Answered:
         return self.probs.argmax(1)
 
 
-def curves(history: Sequence[dict[str, float]], file: Path) -> None:
-    """Loss and accuracy after each epoch, training beside validation."""
+def curves(history: Sequence[dict[str, float]], label_smoothing: float, file: Path) -> None:
+    """Loss and accuracy after each epoch, training beside validation.
+
+    The losses lie apart where labels were smoothed: in training only, which the legend says.
+    """
     epochs = [record["epoch"] for record in history]
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for axis, measure, factor, label in (
-        (axes[0], "loss", 1, "loss"),
-        (axes[1], "accuracy", 100, "accuracy (%)"),
+    smoothed = f", labels smoothed by {label_smoothing:g}" if label_smoothing else ""
+    for axis, measure, factor, label, how in (
+        (axes[0], "loss", 1, "loss", f"as augmented{smoothed}"),
+        (axes[1], "accuracy", 100, "accuracy (%)", "as augmented"),
     ):
         training = [factor * record[measure] for record in history]
-        axis.plot(epochs, training, "o-", ms=3, color=GREY, label="training (as augmented)")
+        axis.plot(epochs, training, "o-", ms=3, color=GREY, label=f"training ({how})")
         if all(f"val_{measure}" in record for record in history):
             validation = [factor * record[f"val_{measure}"] for record in history]
             axis.plot(epochs, validation, "o-", ms=3, color=RIGHT, label="validation")

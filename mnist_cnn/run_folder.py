@@ -59,7 +59,8 @@ def _write_pictures(model: MnistCNN, folder: Path, test: tuple[Tensor, Tensor]) 
     names = model.config.class_names
     answered = plots.Answered(frames.numpy(), labels.numpy(), probs.numpy(), names)
     first = next(layer for layer in model.features if isinstance(layer, nn.Conv2d))
-    plots.curves(model.report["history"], folder / "curves.png")
+    smoothing = model.report["recipe"]["label_smoothing"]
+    plots.curves(model.report["history"], smoothing, folder / "curves.png")
     plots.mistakes(answered, folder / "mistakes.png")
     plots.confusion(answered, folder / "confusion.png")
     plots.per_class(answered, folder / "per_class.png")

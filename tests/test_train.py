@@ -48,6 +48,8 @@ def test_it_learns_and_the_report_is_true(run):
     result = evaluate(load_model(run), *data.load("synthetic", "", train=False))
     assert result.errors == report["test"]["errors"]
     assert report["command"].startswith("python train.py --recipe flagship --seed 0 --dataset")
+    amp = {"bfloat16": "bf16", "float16": "fp16", "float32": "off"}[report["precision"]]
+    assert report["command"].endswith(f" --amp {amp}")
     assert report["training_frames"] == 3600
     assert report["versions"]["torch"] == torch.__version__.split("+")[0]
 
