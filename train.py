@@ -354,7 +354,7 @@ def pick_amp(name: str, device: torch.device) -> torch.dtype | None:
     Ampere), fp16 on older GPUs, off elsewhere: emulated bf16 is slower than fp32.
     """
     if name != "auto":
-        return {"bf16": torch.bfloat16, "fp16": torch.float16, "off": None}[name]
+        return AMPS[name]
     if device.type == "cuda":
         new = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if new else torch.float16
@@ -364,7 +364,8 @@ def pick_amp(name: str, device: torch.device) -> torch.dtype | None:
     return None
 
 
-AMP_NAMES = {str(torch.bfloat16): "bf16", str(torch.float16): "fp16", str(None): "off"}
+AMPS = {"bf16": torch.bfloat16, "fp16": torch.float16, "off": None}
+AMP_NAMES = {str(dtype): name for name, dtype in AMPS.items()}
 FLAG_GROUPS = {"recipe": Recipe, "network": Config, "augmentation": Augmentation}
 # What the data, or the validation digits after training, decide about a network.
 FROM_THE_DATA = ("class_names", "mean", "std", "temperature", "threshold", "version")
@@ -382,7 +383,7 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument("--seed", type=int, metavar="N", help="decides everything (0)")
     group.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    group.add_argument("--amp", default="auto", choices=["auto", "bf16", "fp16", "off"])
+    group.add_argument("--amp", default="auto", choices=["auto", *AMPS])
     group.add_argument(
         "--workers",
         type=int,

@@ -40,8 +40,9 @@ LINE_GRID = 2  # pixels: on so fine a grid the ends of lines are compared
 AT_BORDER = 0.03  # of a line: so near the picture's border it must still be seen
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
 DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
-LINE_LENGTH = 0.3  # how much of a printed line is seen without a gap …
-ACROSS = 0.6  # … or so much of the picture's shorter side
+LINE_LENGTH = 0.3  # at least so long a stretch of a printed line is seen …
+ACROSS = 0.6  # … or such a share of a narrow picture's width, …
+OTHERS = 4  # … if there are so many others: fewer may be the stems of a row of digits
 LONGEST_GAP = 0.25  # of a line's length: longer ones part a stroke from what it points at
 SLOPE = 0.3  # of a line: it lies along one side of the picture or the other
 GAP = 0.012  # components nearer than this are one
@@ -50,8 +51,11 @@ NEAR = 0.3  # of the digit's length: parts farther away belong to something else
 BODY = 0.3  # of its length: what touches the border and is narrower is a line or an edge
 STAIN = 0.45  # of its length: what is wider is no stroke
 SAME_PEN = 2.2  # times the width of the digit's strokes: what is wider is of another pen
-CLOSE = 1.25  # times the width and the strength of strokes: of the same hand and pen
-AS_STRONG = 0.6  # times the strength of the digit's ink: what is weaker is of another pen
+SAME_HAND = 1.25  # times the width and the strength of the digit's strokes, or less apart
+FAR_LONGER = 2  # times as long as a digit found: a digit, of which that one is a part …
+LONGER = 1.2  # … or so much longer, if the same hand wrote it
+AS_STRONG = 0.6  # of the mean strength of a photo's digit: the others are no weaker
+SAME_INK = 0.75  # of its strength on a drawing: what is weaker is of another colour
 ALIKE = 0.5  # of the digit's height: what is lower is no second digit
 
 GROUND_EDGE = 0.06  # a step between two neighbours of the ground
@@ -61,7 +65,7 @@ FLAT = 0.05  # colours this close to each other count as one
 FAINTEST = 0.08  # weaker contrast than this is no ink
 BOLD = 0.55  # mean contrast: no shadow is as dark as ink may be
 LOUDEST = 0.3  # stronger contrast than this is no noise
-FAINT_PART = 0.3  # of the ink's usual contrast: a pen pressed lightly leaves no less
+FAINT_PART = 0.3  # of the ink's usual contrast: a pen pressed lightly leaves no less anywhere
 VISIBLE = 0.15  # ink under this is taken for noise when the digit's box is measured
 STROKE = (1.9, 3.3)  # frame pixels: where the middle two thirds of MNIST lie
 FINE = 4  # strokes are measured and changed at this many pixels per frame pixel
@@ -350,7 +354,8 @@ def _ink_is_light(levels: np.ndarray) -> bool:
 
     On a dark one, what stands out from its surroundings decides, by the skewness of the
     difference: ink is a small part of its surroundings, so a wide median is the ground. What
-    is light and reaches in from the border, such as a finger, is asked only if there is no more.
+    is light and reaches in from the border, such as a finger, counts only if nothing else of a
+    digit's size stands out.
     """
     if np.median(levels) > 255 * LIGHT_GROUND:
         return False
@@ -360,11 +365,12 @@ def _ink_is_light(levels: np.ndarray) -> bool:
     edges = cv2.morphologyEx(around, cv2.MORPH_GRADIENT, np.ones((3, 3))) > GROUND_EDGE * 255
     even = cv2.dilate(edges.astype(np.uint8), np.ones((reach // 2, reach // 2))) == 0
     difference = levels.astype(np.float32) - around
-    clear = GROUND_EDGE * 255
-    _, labels = cv2.connectedComponents((difference > clear).view(np.uint8))
+    _, labels = cv2.connectedComponents((difference > FAINTEST * 255).view(np.uint8))
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    inner = even & ~((labels > 0) & np.isin(labels, edge))
-    if (np.abs(difference) > clear)[inner].any():
+    inner = even & ~np.isin(labels, edge[edge > 0])
+    clear = (inner & (np.abs(difference) > FAINTEST * 255)).view(np.uint8)
+    sizes = cv2.connectedComponentsWithStats(clear)[2][1:, 2:4]
+    if (sizes.max(1) >= SMALLEST * GROUND_SIDE).any():
         even = inner
     difference = difference[even]
     return float((difference**3).sum()) > 0
@@ -395,8 +401,8 @@ def _without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) ->
         return mask
     upright = np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
     pieces = lines[~upright], lines[upright]
-    near = cv2.dilate(mask, np.ones((3, 3)))  # the transform misses a thin line by a pixel
-    seen = [near[_drawn(line[None], mask.shape, 1) > 0].mean() > PRESENT for line in lines]
+    # Within a pixel, by which the transform may miss a thin line.
+    seen = _along(lines, cv2.dilate(mask, np.ones((3, 3)))).mean(1) > PRESENT
     lines, upright = lines[seen], upright[seen]
     # What lies on the lines in the mask may be a stroke; a line is no thicker than it is elsewhere.
     thick = min(_thickness(lines, mask), _thickness(lines, faint))
@@ -433,12 +439,20 @@ def _darker_strokes(mask: np.ndarray, strength: np.ndarray, lines: np.ndarray) -
     Shorter things may be places where two lines cross.
     """
     peak = cv2.dilate(strength.astype(np.float32), np.ones((3, 3)))
-    usual = [float(np.median(peak[_drawn(line[None], mask.shape, 1) > 0])) for line in lines]
-    stronger = mask * (strength > DARKER * max(usual, default=1)).astype(np.uint8)
+    usual = np.median(_along(lines, peak), axis=1).max() if len(lines) else 1
+    stronger = mask * (strength > DARKER * usual).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(stronger, connectivity=8)
     long = stats[:, 2:4].max(1) >= SMALLEST * max(mask.shape)
     long[0] = False
     return long[labels]
+
+
+def _along(lines: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """What a picture holds along each of `(n, 2, 2)` lines, `(n, longer side)`."""
+    part = np.linspace(0, 1, max(levels.shape))[:, None]
+    points = lines[:, :1] + part * (lines[:, 1:] - lines[:, :1])
+    x, y = np.round(points).astype(int).transpose(2, 0, 1)
+    return levels[y, x]
 
 
 def _drawn(lines: np.ndarray, shape: tuple[int, int], thick: int) -> np.ndarray:
@@ -452,18 +466,25 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     """Lines from border to border, `(n, 2, 2)` as x, y, that are printed and not written.
 
     A thin straight line is printed if it runs through the whole picture, or through half of it,
-    without a long gap, and beside another. A thicker one, as a close look at ruled paper shows it,
-    must leave the picture at both ends, for strokes may be as thick and as long.
+    without a long gap, and beside another. In a narrow picture, strokes run through all of it, too:
+    there it must be one of many. A thicker one, as a close look at ruled paper shows it, must leave
+    the picture at both ends, for strokes may be as thick and as long.
     """
     thin, covered, gaps, _ = _straight_lines(mask, LINE)
     apart, parallel = _beside_each_other(thin)
-    beside = (parallel & (apart > 3 * LINE * max(mask.shape)) & (covered > 0.5)).any(1)
-    thin = thin[(covered > 0.85) | ((covered > 0.5) & beside & (gaps < LONGEST_GAP))]
+    spaces = apart // (3 * LINE * max(mask.shape))
+    beside = parallel & (spaces > 0)
+    seen = covered * np.linalg.norm(thin[:, 1] - thin[:, 0], axis=1)
+    long = seen >= LINE_LENGTH * max(mask.shape)
+    whole, half = covered > 0.85, (covered > 0.5) & (gaps < LONGEST_GAP)
+    # The transform finds a line again and again, at almost the same place.
+    others = [len(set(row[there])) for row, there in zip(spaces, beside & whole, strict=True)]
+    many = np.array(others, int) >= OTHERS
+    thin = thin[(whole & (long | many)) | (half & long & (beside & half).any(1))]
     # Thick lines are as well seen, and sooner found, at half the size.
     half = _resized(mask, 0.5)
     thick, covered, _, whole = _straight_lines(half, THICK_LINE)
     lines = np.concatenate([thin, 2 * thick[(covered > 0.85) & whole]])
-    # The transform finds a line again and again.
     _, first = np.unique(lines // LINE_GRID, axis=0, return_index=True)
     return lines[first]
 
@@ -481,7 +502,8 @@ def _straight_lines(mask: np.ndarray, widest: float) -> tuple[np.ndarray, ...]:
     thick = max(2, round(widest * side))
     shortest = round(min(LINE_LENGTH * side, ACROSS * min(mask.shape)))
     thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
-    found = cv2.HoughLinesP(thin, 1, np.pi / 360, shortest // 2, None, shortest, side // 2)
+    votes = max(1, shortest // 2)
+    found = cv2.HoughLinesP(thin, 1, np.pi / 360, votes, None, shortest, side // 2)
     if found is None:
         return np.zeros((0, 2, 2), int), np.zeros(0), np.zeros(0), np.zeros(0, bool)
     ends = found.reshape(-1, 2, 2).astype(np.float64)  # (n, 2, 2)
@@ -495,9 +517,10 @@ def _straight_lines(mask: np.ndarray, widest: float) -> tuple[np.ndarray, ...]:
     lines, gaps, whole = [], [], []
     for place, there, ink in zip(points, inside, inked, strict=True):
         lines.append(place[there][[0, -1]])
-        gaps.append(np.diff(np.flatnonzero(ink[there])).max(initial=0) / there.sum())
-        near = max(1, round(AT_BORDER * there.sum()))
-        whole.append(ink[there][:near].any() and ink[there][-near:].any())
+        ink = ink[there]
+        gaps.append((np.diff(np.flatnonzero(ink)).max(initial=1) - 1) / len(ink))
+        near = max(1, round(AT_BORDER * len(ink)))
+        whole.append(ink[:near].any() and ink[-near:].any())
     return np.array(lines), inked.sum(1) / inside.sum(1), np.array(gaps), np.array(whole)
 
 
@@ -579,7 +602,8 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
 
     The part with the longest strokes is a digit, and so is every other that is about as high. With
     each goes what lies close to it and is not too small against it: a detached hat, the part beyond
-    a gap. In a photo, what no pen of the same width drew is a stain, a shadow or a reflection.
+    a gap. In a photo, what no pen of the same width drew is a stain, a shadow or a reflection, and
+    what is much weaker is of another ink; on a drawing, what is both, and at the border, is.
     """
     found, kept = _Parts.of(mask, strength), np.zeros_like(mask)
     able, most = _able(found, max(mask.shape), drawn)
@@ -587,12 +611,13 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
         return kept
     # Ink by width is length.
     main = int(np.argmax(able * found.ink / np.maximum(found.widths, 1)))
-    same_pen = found.widths <= SAME_PEN * found.widths[main]
-    same_pen |= drawn & (found.sides == 0)
+    same_ink = (found.sides == 0) | (found.strength >= SAME_INK * found.strength[main])
+    same_pen = (found.widths <= SAME_PEN * found.widths[main]) | (drawn & same_ink)
     # A hat or a dot may be all of a digit that stays clear of the border.
     body = found.turning & same_pen & (found.sides <= 2) & _near(found, main)
     longer = found.lengths / found.lengths[main]
-    body &= (drawn | _slender(found)) & ((longer > 2) | ((longer > 1.2) & _alike(found, main)))
+    body &= (longer > FAR_LONGER) | ((longer > LONGER) & _of_one_hand(found, main))
+    body &= drawn | _slender(found)
     body[0] = False
     if (body & ~able).any():
         able, main = able | body, int(np.argmax(body * found.ink))
@@ -624,16 +649,16 @@ def _able(found: _Parts, side: int, drawn: bool) -> tuple[np.ndarray, int]:
         able &= found.sides <= most
         able[0] = False
         if not drawn and most == 2:
-            able &= slender & found.turning & (found.ink > BOLD * found.area)
+            able &= slender & found.turning & (found.strength > BOLD)
         if able.any():
             break
     return (able & slender if (able & slender).any() else able), most
 
 
-def _alike(found: _Parts, main: int) -> np.ndarray:
-    """Which parts have strokes as wide and as strong as those of another, `(n,)`."""
-    ratios = [of / of[main] for of in (found.widths, found.strength)]
-    return np.all([np.abs(np.log(np.maximum(r, 0.01))) < np.log(CLOSE) for r in ratios], axis=0)
+def _of_one_hand(found: _Parts, digit: int) -> np.ndarray:
+    """Which parts have strokes as wide and as strong as those of a digit, `(n,)`."""
+    ratios = np.array([of / of[digit] for of in (found.widths, found.strength)])
+    return ((ratios > 1 / SAME_HAND) & (ratios < SAME_HAND)).all(0)
 
 
 def _slender(found: _Parts) -> np.ndarray:

@@ -36,10 +36,7 @@ class Answered:
 
 
 def curves(history: Sequence[dict[str, float]], label_smoothing: float, file: Path) -> None:
-    """Loss and accuracy after each epoch, training beside validation.
-
-    The losses lie apart where labels were smoothed: in training only, which the legend says.
-    """
+    """Loss and accuracy after each epoch, training beside validation, whose labels are as given."""
     epochs = [record["epoch"] for record in history]
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     smoothed = f", labels smoothed by {label_smoothing:g}" if label_smoothing else ""

@@ -474,3 +474,42 @@ def test_a_finger_in_an_overexposed_photo_is_no_ink():
 def test_pictures_one_pixel_wide_are_looked_at(shape):
     noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     assert find_ink(noise).ndim == 2
+
+
+def written(shape: tuple[int, int], strokes: list[list[tuple[int, int]]], pen: int) -> np.ndarray:
+    """Dark strokes on paper in uneven light, with a little noise, `shape`, float in [0, 1]."""
+    sheet = np.linspace(0.75, 0.95, shape[1]) + np.random.default_rng(0).normal(0, 0.01, shape)
+    for stroke in strokes:
+        cv2.polylines(sheet, [np.array(stroke)], False, 0.2, pen)
+    return sheet
+
+
+ROW = [[(80, 18), (80, 112)], [(220, 18), (220, 112)], [(350, 25), (430, 25), (380, 110)]]
+COLUMN = [[(20, 60), (105, 60), (50, 200)], [(20, 300), (105, 300), (50, 440)]]
+
+
+@pytest.mark.parametrize("pen", [2, 4])
+@pytest.mark.parametrize(("shape", "strokes"), [((128, 512), ROW), ((512, 128), COLUMN)])
+def test_strokes_through_all_of_a_narrow_picture_are_no_printed_lines(shape, strokes, pen):
+    found = find_ink(photo(written(shape, strokes, pen)))
+    for stroke in strokes:
+        place = np.zeros(shape, np.uint8)
+        cv2.polylines(place, [np.array(stroke[:2])], False, 1, 1)
+        assert (found[place > 0] > 0.5).mean() > 0.9
+
+
+@pytest.mark.parametrize("speck", [0, 4])
+def test_chalk_at_the_border_is_seen_beside_a_dark_speck(speck):
+    board = np.full((400, 400), 0.25) * np.linspace(0.8, 1.2, 400)
+    cv2.line(board, (200, 0), (190, 250), 0.85, 12)
+    if speck:
+        cv2.circle(board, (320, 320), speck, 0.08, -1)
+    assert find_ink(photo(board))[20:240, 185:206].max(1).mean() > 0.9
+
+
+def test_a_fat_digit_at_the_border_of_a_drawing_is_kept_beside_thin_strokes():
+    """The ring of a slashed 0, and its slash, which alone would be a 1."""
+    ring = np.zeros((400, 400), np.uint8)
+    cv2.ellipse(ring, (200, 230), (120, 150), 0, 0, 360, 255, 40)
+    drawing = cv2.line(ring.copy(), (170, 290), (230, 170), 255, 8)
+    assert find_ink(drawing)[ring > 0].mean() > 0.95
