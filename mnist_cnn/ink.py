@@ -613,12 +613,7 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     main = int(np.argmax(able * found.ink / np.maximum(found.widths, 1)))
     same_ink = (found.sides == 0) | (found.strength >= SAME_INK * found.strength[main])
     same_pen = (found.widths <= SAME_PEN * found.widths[main]) | (drawn & same_ink)
-    # A hat or a dot may be all of a digit that stays clear of the border.
-    body = found.turning & same_pen & (found.sides <= 2) & _near(found, main)
-    longer = found.lengths / found.lengths[main]
-    body &= (longer > FAR_LONGER) | ((longer > LONGER) & _of_one_hand(found, main))
-    body &= drawn | _slender(found)
-    body[0] = False
+    body = same_pen & _bodies(found, main) & (drawn | _slender(found))
     if (body & ~able).any():
         able, main = able | body, int(np.argmax(body * found.ink))
     # Heights compare: digits that run together are as high as one, but longer.
@@ -653,6 +648,18 @@ def _able(found: _Parts, side: int, drawn: bool) -> tuple[np.ndarray, int]:
         if able.any():
             break
     return (able & slender if (able & slender).any() else able), most
+
+
+def _bodies(found: _Parts, hat: int) -> np.ndarray:
+    """Which parts may be the digit of which one is but the hat or the dot, `(n,)`.
+
+    For a hat may be all of a digit that stays clear of the picture's border.
+    """
+    longer = found.lengths / found.lengths[hat]
+    longer = (longer > FAR_LONGER) | ((longer > LONGER) & _of_one_hand(found, hat))
+    bodies = longer & found.turning & (found.sides <= 2) & _near(found, hat)
+    bodies[0] = False
+    return bodies
 
 
 def _of_one_hand(found: _Parts, digit: int) -> np.ndarray:
