@@ -151,15 +151,18 @@ def _processor(run: dict) -> str:
 
 
 def _time(runs: list[dict]) -> str:
-    """What a run takes; on a CPU by those with most threads, for others shared the machine."""
+    """What a run takes, the median: some were paused, or shared the machine.
+
+    On a CPU by those with most threads.
+    """
     on_cpu = [run for run in runs if run["machine"]["device"] == "cpu"]
     if not on_cpu:
-        return _duration(statistics.mean(run["seconds"] for run in runs))
+        return _duration(statistics.median(run["seconds"] for run in runs))
     threads = max(run["machine"]["threads"] for run in on_cpu)
     timed = [run["seconds"] for run in on_cpu if run["machine"]["threads"] == threads]
     which = f" ({len(timed)} of the runs)" if len(timed) < len(runs) else ""
     plural = "s" if threads > 1 else ""
-    return f"{_duration(statistics.mean(timed))}, {threads} thread{plural}{which}"
+    return f"{_duration(statistics.median(timed))}, {threads} thread{plural}{which}"
 
 
 def reading_table(reading: dict) -> str:
