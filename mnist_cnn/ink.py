@@ -5,6 +5,7 @@ Two words (see README): *ink* is `(H, W)` float32 in [0, 1], white strokes on bl
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -402,7 +403,8 @@ def _without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) ->
     upright = np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
     pieces = lines[~upright], lines[upright]
     # Within a pixel, by which the transform may miss a thin line.
-    seen = _along(lines, cv2.dilate(mask, np.ones((3, 3)))).mean(1) > PRESENT
+    near = cv2.dilate(mask, np.ones((3, 3)))
+    seen = np.array([values.mean() > PRESENT for values in _along(lines, near)], bool)
     lines, upright = lines[seen], upright[seen]
     # What lies on the lines in the mask may be a stroke; a line is no thicker than it is elsewhere.
     thick = min(_thickness(lines, mask), _thickness(lines, faint))
@@ -439,20 +441,20 @@ def _darker_strokes(mask: np.ndarray, strength: np.ndarray, lines: np.ndarray) -
     Shorter things may be places where two lines cross.
     """
     peak = cv2.dilate(strength.astype(np.float32), np.ones((3, 3)))
-    usual = np.median(_along(lines, peak), axis=1).max() if len(lines) else 1
-    stronger = mask * (strength > DARKER * usual).astype(np.uint8)
+    usual = [float(np.median(values)) for values in _along(lines, peak)]
+    stronger = mask * (strength > DARKER * max(usual, default=1)).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(stronger, connectivity=8)
     long = stats[:, 2:4].max(1) >= SMALLEST * max(mask.shape)
     long[0] = False
     return long[labels]
 
 
-def _along(lines: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """What a picture holds along each of `(n, 2, 2)` lines, `(n, longer side)`."""
+def _along(lines: np.ndarray, levels: np.ndarray) -> Iterator[np.ndarray]:
+    """What a picture holds along each of `(n, 2, 2)` lines; one by one, for noise has thousands."""
     part = np.linspace(0, 1, max(levels.shape))[:, None]
-    points = lines[:, :1] + part * (lines[:, 1:] - lines[:, :1])
-    x, y = np.round(points).astype(int).transpose(2, 0, 1)
-    return levels[y, x]
+    for start, end in lines:
+        x, y = np.round(start + part * (end - start)).astype(int).T
+        yield levels[y, x]
 
 
 def _drawn(lines: np.ndarray, shape: tuple[int, int], thick: int) -> np.ndarray:
