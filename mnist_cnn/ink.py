@@ -478,11 +478,11 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     beside = parallel & (spaces > 0)
     seen = covered * np.linalg.norm(thin[:, 1] - thin[:, 0], axis=1)
     long = seen >= LINE_LENGTH * max(mask.shape)
-    whole, half = covered > 0.85, (covered > 0.5) & (gaps < LONGEST_GAP)
+    through, partly = covered > 0.85, (covered > 0.5) & (gaps < LONGEST_GAP)
     # The transform finds a line again and again, at almost the same place.
-    others = [len(set(row[there])) for row, there in zip(spaces, beside & whole, strict=True)]
+    others = [len(set(row[there])) for row, there in zip(spaces, beside & through, strict=True)]
     many = np.array(others, int) >= OTHERS
-    thin = thin[(whole & (long | many)) | (half & long & (beside & half).any(1))]
+    thin = thin[(through & (long | many)) | (partly & long & (beside & partly).any(1))]
     # Thick lines are as well seen, and sooner found, at half the size.
     half = _resized(mask, 0.5)
     thick, covered, _, whole = _straight_lines(half, THICK_LINE)
