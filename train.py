@@ -14,7 +14,8 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,21 @@ def calibrate(model: MnistCNN, run: Run, frames: Tensor, labels: Tensor) -> None
 
 
 class Stopped(Exception):  # noqa: N818 - it was asked for, it is no error
-    """Ctrl-C or SIGTERM came, and the state was saved; its argument is the signal's number."""
+    """Ctrl-C or SIGTERM came; its argument is the signal's number."""
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Outside the steps SIGTERM ends the program as Ctrl-C does, with a word on how to go on."""
+
+    def stop(number: int, _: Any) -> None:
+        raise Stopped(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Interruption:
@@ -285,12 +300,12 @@ def _weights(source: str) -> MnistCNN:
     return load_model(None if source == "bundled" else source)
 
 
-def command(run: Run, amp: torch.dtype | None) -> str:
+def command(run: Run, amp: torch.dtype | None, processes: int = 1) -> str:
     """The command line that repeats a run: its recipe, and the flags that differ from it.
 
     Precision is always named: what `--amp auto` takes depends on the machine.
     """
-    words = ["python train.py", f"--recipe {run.name}", f"--seed {run.seed}"]
+    words = [_program(processes), f"--recipe {run.name}", f"--seed {run.seed}"]
     for mine, usual in zip(
         (run.recipe, run.config, run.augmentation), RECIPES[run.name], strict=True
     ):
@@ -307,6 +322,13 @@ def command(run: Run, amp: torch.dtype | None) -> str:
                 words.append(f"{_flag(field.name)} {shlex.quote(text)}")
     words.append(f"--amp {AMP_NAMES[str(amp)]}")
     return " ".join(words)
+
+
+def _program(processes: int) -> str:
+    if processes == 1:
+        return "python train.py"
+    # accelerate's word for several processes, on CPUs, too
+    return f"accelerate launch --multi_gpu --num_processes {processes} train.py"
 
 
 def pick_engine(args: argparse.Namespace, run: Run, out: Path) -> Engine:
@@ -462,9 +484,28 @@ def run_of(args: argparse.Namespace) -> Run:
                 "drawn, and its classes are others"
             )
         recipe = dataclasses.replace(recipe, **dict.fromkeys(ADDED, 0), added_share=1.0)
+    _refuse_idle(args, recipe, augmentation)
     if names != config.class_names:  # what was fitted for other classes tells nothing here
         config = dataclasses.replace(config, class_names=names, temperature=1.0, threshold=0.0)
     return Run(name, seed, recipe, config, augmentation)
+
+
+def _refuse_idle(args: argparse.Namespace, recipe: Recipe, augmentation: Augmentation) -> None:
+    """Refuse flags that another setting switches off."""
+    off = (
+        (("beta1", "beta2"), recipe.optimizer == "sgd", "--optimizer sgd"),
+        (("warmup",), recipe.schedule == "constant", "--schedule constant"),
+        (("added_share",), not recipe.added, "no added frames"),
+        (("nondigit_weight",), not recipe.nondigits + recipe.candidates, "no added non-digits"),
+        (("refused",), not recipe.nondigits, "--nondigits 0"),
+        (("rotate", "shift", "scale", "shear"), not augmentation.p_affine, "--p-affine 0"),
+    )
+    for names, is_off, because in off:
+        given = [_flag(name) for name in names if getattr(args, name) is not None]
+        if is_off and given:
+            raise ValueError(
+                f"{', '.join(given)} does nothing with {because}: leave one of them out"
+            )
 
 
 def _resumed(folder: Path, args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
@@ -472,7 +513,7 @@ def _resumed(folder: Path, args: argparse.Namespace) -> tuple[Run, dict[str, Any
     if not file.exists():
         raise ValueError(f"nothing to resume: {file} does not exist (it is written as steps begin)")
     try:
-        state = torch.load(file, weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)  # from any device
         kept = state["run"]
         run = Run(
             kept["name"],
@@ -514,17 +555,23 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.push_to_hub:
             publish.check_login(args.push_to_hub)
-        return _main(args)
+        with _stopped_by_sigterm():
+            return _main(args)
     except (ValueError, OSError, FloatingPointError) as error:
         return _failed(str(error))
     except (RuntimeError, MemoryError) as error:
-        killed = re.search(r"DataLoader worker .* is killed by signal", str(error))
+        killed = re.search(r"DataLoader worker .* (is killed|exited unexpectedly)", str(error))
         if not (killed or isinstance(error, MemoryError) or should_reduce_batch_size(error)):
             raise
         return _failed("out of memory: pass a smaller --batch-size (or --workers 0)")
-    except KeyboardInterrupt:
+    except (Stopped, KeyboardInterrupt) as stopped:
         again = f"--resume {args.resume} goes on" if args.resume else "there is nothing to resume"
-        return _failed(f"stopped before the first step; {again}", 130)
+        return _failed(f"stopped before the first step; {again}", _code(stopped))
+
+
+def _code(stopped: BaseException) -> int:
+    """The exit status of a program that a signal ended, as shells report it."""
+    return 128 + (stopped.args or (signal.SIGINT,))[0]
 
 
 def _failed(message: str, code: int = 1) -> int:
@@ -568,12 +615,10 @@ def _main(args: argparse.Namespace) -> int:
     except (Stopped, KeyboardInterrupt) as stopped:
         if not _checkpoint(out).exists():
             raise
-        code = 128 + (stopped.args or (signal.SIGINT,))[0]  # as shells report a signal
         if not accelerator.is_main_process:
-            return code
-        return _failed(
-            f"stopped, and saved. Go on with: {_resume_command(args, out, accelerator)}", code
-        )
+            return _code(stopped)
+        again = _resume_command(args, out, accelerator)
+        return _failed(f"stopped, and saved. Go on with: {again}", _code(stopped))
     accelerator.end_training()
     return 0
 
@@ -621,7 +666,7 @@ def _finish(
     model.report = {
         **dataclasses.asdict(run),
         "config": dataclasses.asdict(model.config),
-        "command": command(run, engine.amp),
+        "command": command(run, engine.amp, engine.accelerator.num_processes),
         "parameters": run.config.parameters(),
         "multiply_adds": run.config.multiply_adds(),
         **trained,
@@ -644,7 +689,11 @@ def _before(run: Run, model: MnistCNN, test: tuple[Tensor, Tensor]) -> dict[str,
     """How the weights that fine-tuning began with do on the same test set."""
     if not run.recipe.init_from:
         return None
-    weights = _weights(run.recipe.init_from)
+    try:
+        weights = _weights(run.recipe.init_from)
+    except (ValueError, OSError) as error:  # hours have passed; the new weights are whole
+        print(f"train.py: no comparison with the weights before: {error}", file=sys.stderr)
+        return None
     if weights.config.class_names != model.config.class_names:
         return None
     return {"weights": weights.source, "test": dataclasses.asdict(evaluate(weights, *test))}
@@ -660,9 +709,7 @@ def _checkpoint(out: Path) -> Path:
 
 
 def _resume_command(args: argparse.Namespace, out: Path, accelerator: Accelerator) -> str:
-    processes = accelerator.num_processes
-    program = "python" if processes == 1 else f"accelerate launch --num_processes {processes}"
-    words = [program, "train.py --resume", shlex.quote(str(out))]
+    words = [_program(accelerator.num_processes), "--resume", shlex.quote(str(out))]
     for name in ("data_dir", "device", "workers", "track", "push_to_hub"):
         value = getattr(args, name)
         if value != parser().get_default(name):

@@ -520,6 +520,49 @@ def sketch(digit: Shape, hard: bool, rng: np.random.Generator) -> tuple[bytes, n
     return encoded(picture), ink
 
 
+# What may be changed about a sketch that is black on white, in the middle and of middle size.
+CHANGES: dict[str, dict] = {
+    "as usual": {},
+    **{f"stroke {share:.0%} of the height": {"stroke": share} for share in (0.02, 0.05, 0.16, 0.2)},
+    **{f"{share:.0%} of the canvas high": {"height": share} for share in (0.05, 0.1, 0.3, 0.95)},
+    "in the upper left corner": {"place": (0, 0)},
+    "at the right edge": {"place": (0.5, 1)},
+    "at the bottom": {"place": (1, 0.5)},
+    **{f"turned by {turn:+}°": {"turn": turn} for turn in (-30, -20, -10, 10, 20, 30)},
+    "white on black": {"paper": (0, 0, 0), "pen": (1, 1, 1)},
+    "yellow on white": {"pen": (1, 0.9, 0.2)},
+    "light grey on white": {"pen": (0.8, 0.8, 0.8)},
+    "red on blue": {"paper": (0.2, 0.3, 0.8), "pen": (0.8, 0.2, 0.2)},
+}
+
+
+def changed_sketch(
+    digit: Shape,
+    rng: np.random.Generator,
+    stroke: float = 0.08,  # of the digit's height
+    height: float = 0.6,  # of the canvas
+    place: tuple[float, float] = (0.5, 0.5),  # down and right, of the room that is left
+    turn: float = 0,  # degrees
+    paper: tuple[float, float, float] = (1, 1, 1),
+    pen: tuple[float, float, float] = (0, 0, 0),
+    side: int = 400,
+) -> bytes:
+    """A sketch of which everything is given but how steady the hand is."""
+    size = round(1.5 * height * side)
+    matrix = cv2.getRotationMatrix2D((size / 2, size / 2), turn + rng.normal(0, 2), 1)
+    inner = SIDE / (SIDE - 2 * BORDER)
+    drawn = digit.inked(round(height * side * inner), max(1.5, stroke * height * side))
+    room = size - len(drawn)
+    ink = crop(
+        cv2.warpAffine(np.pad(drawn, (room // 2, room - room // 2)), matrix, (size, size)), 0.3
+    )
+    ink = ink[:side, :side]
+    top, left = (round(at * (side - length)) for at, length in zip(place, ink.shape, strict=True))
+    canvas = np.zeros((side, side, 1), np.float32)
+    canvas[top : top + ink.shape[0], left : left + ink.shape[1], 0] = ink
+    return encoded(paper + canvas * (np.array(pen) - paper))
+
+
 def colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Ground and ink, any two that the eye tells apart."""
     while True:

@@ -35,6 +35,8 @@ def rendered() -> dict[Path, str]:
         "nondigits": share_table(
             "not a digit", "refused", _named(reading["nondigits"], ("all kinds",))
         ),
+        "changed": share_table("sketches", "read", reading["changed"]),
+        "mnist_refused": _mnist_refused(reading["mnist_refused"]),
     }
     return {
         readme: card.fill(readme.read_text(encoding="utf-8"), blocks),
@@ -171,17 +173,24 @@ def reading_table(reading: dict) -> str:
         (
             name,
             str(ways["ours"]["n"]),
-            *(f"{ways[way]['share']:.1%}" for way in ("resized", "boxed", "ours")),
+            *(f"{ways[way]['share']:.1%}" for way in ("resized", "boxed", "before", "ours")),
             _range(ways["ours"]),
         )
         for name, ways in reading["pictures"].items()
     ]
     drawn = [
-        (f"frames drawn in {name}", str(row["n"]), "", "", f"{row['share']:.1%}", _range(row))
+        (f"frames drawn in {name}", str(row["n"]), "", "", "", f"{row['share']:.1%}", _range(row))
         for name, row in reading["drawn"].items()
     ]
-    head = ("pictures", "n", "resized to 28×28", "box and centre of mass", "ours", "95 % interval")
-    return card.table(head, *rows, *drawn)
+    head = ("pictures", "n", "resized to 28×28", "box and centre of mass", "before", "ours")
+    return card.table((*head, "95 % interval"), *rows, *drawn)
+
+
+def _mnist_refused(row: dict) -> str:
+    return (
+        f"Of the {row['n']:,} MNIST test digits, {row['share']:.2%} are refused "
+        f"({_range(row)}); the accuracy above counts their likeliest digit all the same."
+    )
 
 
 def _named(shares: dict, words: tuple[str, ...]) -> dict:

@@ -27,7 +27,7 @@ class Augmentation:
     """Which transforms are drawn and how strong they are; `p_…` is the probability of each.
 
     Raises:
-        ValueError: an argument that Albumentations does not know or accept.
+        ValueError: a value out of range, or one that Albumentations does not accept.
     """
 
     p_affine: float = 0.9
@@ -43,7 +43,10 @@ class Augmentation:
     p_rotate90: float = 0.0  # makes 6 and 9 the same: off unless asked for
 
     def __post_init__(self) -> None:
-        self.compose()  # refuses values out of range here, not when training starts
+        for name, most in (("rotate", 180), ("shift", 1), ("scale", 0.99), ("shear", 80)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must lie in [0, {most}], got {getattr(self, name)}")
+        self.compose()  # refuses what is wrong here, not when training starts
 
     def compose(self) -> A.Compose:
         """The Albumentations pipeline for `(N, 28, 28)` uint8 frames."""

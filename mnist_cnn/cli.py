@@ -149,10 +149,12 @@ def _evaluate_pictures(args: argparse.Namespace, model: MnistCNN) -> int:
         return 0
     print(f"{'weights':17} {model.source}")
     for name, value in dataclasses.asdict(result).items():
-        if isinstance(value, dict):
+        if value is None or value == {}:
+            value = "–"  # nothing to count
+        elif isinstance(value, dict):
             value = "  ".join(f"{k}: {share:.2%}" for k, share in value.items())
-        elif isinstance(value, float) and name != "seconds":
-            value = f"{value:.2%}"
+        elif isinstance(value, float):
+            value = f"{value:.1f}" if name == "seconds" else f"{value:.2%}"
         print(f"{name:17} {value}")
     return 0
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -164,11 +165,28 @@ def _torchvision(kind: str, data_dir: Path, train: bool, **options: Any) -> tupl
         with unpacking(data_dir, kind) as root:
             dataset = getattr(datasets, kind)(root, train=train, download=True, **options)
     except _FAILED as error:
+        damaged = _damaged(getattr(datasets, kind), where)
         raise ValueError(
             f"{kind} is not complete in {where} and could not be downloaded. Without a network, "
-            f"put {_FILES[kind]} there, or pass --data-dir. ({type(error).__name__}: {error})"
+            f"put {_FILES[kind]} there, or pass --data-dir. {damaged}"
+            f"({type(error).__name__}: {error})"
         ) from error
+    if len(dataset.data) != len(dataset.targets):
+        raise ValueError(
+            f"{kind} in {where} is damaged: {len(dataset.data)} pictures, "
+            f"{len(dataset.targets)} labels. Delete its files to download them again."
+        )
     return dataset.data, dataset.targets
+
+
+def _damaged(kind: type, where: Path) -> str:
+    """Which of the packed files are there but are not the original ones, in words."""
+    sums = getattr(kind, "resources", ())
+    pairs = chain.from_iterable(sums.values()) if isinstance(sums, dict) else sums
+    files = {where / name.rpartition("/")[2]: md5 for name, md5 in pairs}
+    there = {file: md5 for file, md5 in files.items() if file.is_file()}
+    wrong = [f.name for f, md5 in there.items() if hashlib.md5(f.read_bytes()).hexdigest() != md5]
+    return f"Damaged (their MD5 is not the original's): {', '.join(wrong)}. " if wrong else ""
 
 
 _FAILED = (
@@ -283,7 +301,7 @@ def _pictures(folder: Path, train: bool, skip_unreadable: bool) -> tuple[Tensor,
                 frames.append(_frame_of(file))
                 labels.append(label)
             except ValueError as error:
-                problems.append(f"{file}: {error}")
+                problems.append(f"{file}: {str(error).removeprefix(f'{file}: ')}")
     _report(problems, skip_unreadable)
     lost = [path.name for label, path in enumerate(classes) if label not in labels]
     if lost:

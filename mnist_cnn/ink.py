@@ -47,7 +47,8 @@ OTHERS = 4  # … if there are so many others: fewer may be the stems of a row o
 LONGEST_GAP = 0.25  # of a line's length: longer ones part a stroke from what it points at
 SLOPE = 0.3  # of a line: it lies along one side of the picture or the other
 GAP = 0.012  # components nearer than this are one
-SMALLEST = 0.04  # a digit is at least this long
+SMALLEST = 0.04  # a digit is at least this long …
+SMALLEST_DRAWN = 0.02  # … or on a drawing, which has less that could be mistaken for one
 NEAR = 0.3  # of the digit's length: parts farther away belong to something else
 BODY = 0.3  # of its length: what touches the border and is narrower is a line or an edge
 STAIN = 0.45  # of its length: what is wider is no stroke
@@ -64,6 +65,15 @@ EXACT = 0.012  # three levels of 256: the ground of a drawing has one colour
 EDGE = 0.02  # of the picture's side: the strip along its border that shows the ground
 FLAT = 0.05  # colours this close to each other count as one
 FAINTEST = 0.08  # weaker contrast than this is no ink
+CUT_BORDER = 0.3  # of the border has the colour of the ground if a digit is cut out closely …
+CUT_BORDER_INK = 0.35  # … and less of it is ink: more is another sheet …
+CUT_GROUND = 0.12  # … and so much of the picture is ground …
+CUT_INK = (0.12, 0.65)  # … and so much full ink …
+TWO_COLOURS = 0.55  # … and so much either: the rest are the soft edges
+SQUARE = 0.9  # of the box around it: a shape that fills so much of it is a rectangle
+IN_BOX = 0.15  # of a rectangular hole's height: what is so high is written in it …
+IN_CIRCLE = 0.4  # … and of any other's
+BARE = 0.25  # width per length of a stroke without turns
 BOLD = 0.55  # mean contrast: no shadow is as dark as ink may be
 LOUDEST = 0.3  # stronger contrast than this is no noise
 FAINT_PART = 0.3  # of the ink's usual contrast: a pen pressed lightly leaves no less anywhere
@@ -213,7 +223,8 @@ def _from_flat_ground(pixels: np.ndarray) -> np.ndarray | None:
     """How far each pixel's colour lies from the ground's, `(H, W)`; `None` if that has not one.
 
     It has if most of the picture's border has exactly one, and in a larger picture half of all
-    pixels have it too: a sheet on an even table is a photo.
+    pixels have it too: a sheet on an even table is a photo. A picture cut out close around a digit
+    has two colours instead, and one of them along enough of its border.
     """
     height, width, channels = pixels.shape
     strip = max(1, round(EDGE * min(height, width)))
@@ -222,18 +233,53 @@ def _from_flat_ground(pixels: np.ndarray) -> np.ndarray | None:
     edge = np.concatenate([part.reshape(-1, channels) for part in strips])
     ground = np.median(edge, axis=0)
     small = min(height, width) < CLEANED
-    if (np.abs(edge - ground).max(1) < EXACT).mean() < 0.7:
-        return None
-    # In the channel where it is farthest.
-    distance = np.maximum.reduce([np.abs(pixels[..., c] - ground[c]) for c in range(channels)])
-    return distance if small or (distance < FLAT).mean() > 0.5 else None
+    if (np.abs(edge - ground).max(1) < EXACT).mean() >= 0.7:
+        distance = _distance(pixels, ground)
+        if small or (distance < FLAT).mean() > 0.5:
+            return distance
+    return _from_one_of_two_colours(pixels, edge)
+
+
+def _from_one_of_two_colours(pixels: np.ndarray, edge: np.ndarray) -> np.ndarray | None:
+    """How far each pixel lies from the ground of a picture of two colours, `(H, W)`."""
+    edge = edge[:: max(1, len(edge) // 2000)]
+    levels = np.round(edge * 255).astype(np.int32) @ (1 << 8 * np.arange(edge.shape[1]))
+    _, firsts, counts = np.unique(levels, return_index=True, return_counts=True)
+    for number in np.argsort(-counts)[:2]:  # the ground is seen more at the border
+        colour = edge[firsts[number]]
+        distance, at_border = _distance(pixels, colour), _distance(edge[:, None], colour)
+        strongest = distance.max()
+        ground, ink = (distance < EXACT).mean(), (distance > 0.85 * strongest).mean()
+        if (
+            counts[number] > CUT_BORDER * len(edge)
+            and (at_border > 0.5 * strongest).mean() < CUT_BORDER_INK
+            and ground > CUT_GROUND
+            and CUT_INK[0] < ink < CUT_INK[1]
+            and ground + ink > TWO_COLOURS
+        ):
+            return None if _is_sheet(distance > 0.5 * strongest) else distance
+    return None
+
+
+def _is_sheet(mask: np.ndarray) -> bool:
+    """Whether the largest part of a mask is a rectangle with something in it."""
+    contours, tree = cv2.findContours(mask.view(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+    areas = [cv2.contourArea(contour) for contour in contours]
+    largest = int(np.argmax(areas))
+    _, _, width, height = cv2.boundingRect(contours[largest])
+    return tree[0, largest, 2] >= 0 and areas[largest] > SQUARE * (width - 1) * (height - 1)
+
+
+def _distance(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """How far pixels lie from a colour in the channel where it is farthest."""
+    return np.maximum.reduce([np.abs(pixels[..., c] - colour[c]) for c in range(len(colour))])
 
 
 def _flat_ink(ink: np.ndarray) -> np.ndarray:
     """Ink on a ground of one colour is the distance from that colour."""
-    # A few hot pixels do not decide how strong the ink is; on a small picture every pixel counts.
-    hot = ink.size // 1000 if ink.size > 10_000 else 0
     visible = ink[ink >= FAINTEST]
+    # A few hot pixels do not decide how strong the ink is; on a small picture every pixel counts.
+    hot = min(ink.size // 1000, visible.size // 10) if ink.size > 10_000 else 0
     if visible.size <= hot:
         return np.zeros(ink.shape, np.float32)
     strongest = np.partition(visible, -hot - 1)[-hot - 1]
@@ -553,8 +599,7 @@ class _Parts:
     ink: np.ndarray  # (n,): the same, each pixel by its strength
 
     @classmethod
-    def of(cls, mask: np.ndarray, strength: np.ndarray) -> "_Parts":
-        joint = round(GAP * max(mask.shape)) | 1
+    def of(cls, mask: np.ndarray, strength: np.ndarray, joint: int) -> "_Parts":
         window = _around(mask, joint)
         part, strength = mask[window], strength[window]
         wide = cv2.dilate(part, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (joint, joint)))
@@ -599,6 +644,32 @@ def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
     )
 
 
+def _without_frames(mask: np.ndarray) -> np.ndarray:
+    """The mask of a drawing without what stands around something else: a box or a circle."""
+    contours, tree = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+    parents = tree[0, :, 3] if tree is not None else np.zeros(0, int)
+    inner = np.flatnonzero((parents >= 0) & (parents[parents] >= 0))  # in the hole of another part
+    least = SMALLEST_DRAWN * max(mask.shape)
+    framed = [i for i in inner if _is_framed(contours[i], contours[parents[i]], least)]
+    if not framed:
+        return mask
+    _, labels = cv2.connectedComponents(mask, connectivity=8)
+    frames = [contours[parents[parents[i]]][0, 0] for i in framed]  # x, y of a pixel of each
+    return mask * ~np.isin(labels, [labels[y, x] for x, y in frames])
+
+
+def _is_framed(inner: np.ndarray, hole: np.ndarray, least: float) -> bool:
+    """Whether a part in a hole of another is written in it; both are contours.
+
+    The dot or the slash in a 0 is a part of the digit, and what is lower than `least` a speck.
+    """
+    (_, _, _, high), (_, _, width, height) = cv2.boundingRect(inner), cv2.boundingRect(hole)
+    if cv2.contourArea(hole) > SQUARE * width * height:
+        return high > max(IN_BOX * height, least)
+    sides = cv2.minAreaRect(inner)[1]
+    return high > max(IN_CIRCLE * height, least) and min(sides) > BARE * max(sides)
+
+
 def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     """The parts of a mask that make up the digit, or several of them.
 
@@ -607,8 +678,11 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     a gap. In a photo, what no pen of the same width drew is a stain, a shadow or a reflection, and
     what is much weaker is of another ink; on a drawing, what is both, and at the border, is.
     """
-    found, kept = _Parts.of(mask, strength), np.zeros_like(mask)
-    able, most = _able(found, max(mask.shape), drawn)
+    mask = _without_frames(mask) if drawn else mask
+    # Of a drawn strip (a row of digits) the height counts; a photo is seldom one.
+    side = min(max(mask.shape), 2 * min(mask.shape)) if drawn else max(mask.shape)
+    found, kept = _Parts.of(mask, strength, round(GAP * side) | 1), np.zeros_like(mask)
+    able, most = _able(found, side, drawn)
     if not able.any():
         return kept
     # Ink by width is length.
@@ -640,9 +714,9 @@ def _able(found: _Parts, side: int, drawn: bool) -> tuple[np.ndarray, int]:
     hardly reaches into the picture is the rest of a line or an edge. In a photo, broad strokes may
     touch two borders if they turn, and are bold.
     """
-    slender = drawn | _slender(found)
+    slender, smallest = drawn | _slender(found), SMALLEST_DRAWN if drawn else SMALLEST
     for most in (0, 2, 4) if drawn else (0, 1, 2):
-        able = np.minimum(found.lengths, found.inwards) >= SMALLEST * side
+        able = np.minimum(found.lengths, found.inwards) >= smallest * side
         able &= found.sides <= most
         able[0] = False
         if not drawn and most == 2:
@@ -698,6 +772,8 @@ def frame(ink: np.ndarray) -> np.ndarray:
     if not (ink > VISIBLE).any():
         return np.zeros((SIDE, SIDE), np.uint8)
     ink = _scaled(crop(ink, VISIBLE), BOX * FINE)
+    if ink.max() < 0.5:  # a hairline, which fades as it is made smaller
+        ink = ink / ink.max()
     ink = crop(_with_usual_stroke(ink), VISIBLE)
     return _centred(_scaled(ink, BOX))
 

@@ -4,18 +4,19 @@ import csv
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 from torch import nn
 
-from mnist_cnn.ink import find_ink, frame
+from mnist_cnn.ink import find_ink
 from mnist_cnn.predict import predict
 from mnist_cnn.read import read
 
 PICTURE_HEIGHT = 280  # pixels of a mistake's picture
+MOST_NAMED = 20  # characters of a label or an answer in a picture's name
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,32 @@ class PictureEvaluation:
     accuracy: float | None  # of the labelled pictures; a refused one is not right
     refused: int  # labelled pictures without an answer
     wrong: int  # labelled pictures with a wrong answer
-    unreadable: int  # files that are no picture; they count as refused
-    nondigit_refused: float | None  # share of the non-digits that were refused
+    unreadable: int  # files that are no picture; those with a label count as refused
+    nondigit_refused: float | None  # share of the readable non-digits that were refused
     per_class: dict[str, float]  # accuracy by label; by number of digits where rows are read
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of the CSV."""
+
+    line: int  # of the file, counted from 1
+    file: Path
+    label: str  # what is written; "" if it is no digit
 
 
 @dataclass(frozen=True)
 class _Answered:
     """A row of the CSV and what the model made of it."""
 
-    file: Path
-    label: str  # what is written; "" if it is no digit
+    row: _Row
     answer: str  # "" if it was refused
-    readable: bool
+    frames: list[np.ndarray] | None = field(repr=False)  # that the network saw; None: no picture
+
+    @property
+    def is_right(self) -> bool:
+        return self.answer == self.row.label
 
 
 def evaluate_pictures(
@@ -52,85 +65,110 @@ def evaluate_pictures(
     """Read every picture that a CSV names and compare.
 
     Args:
-        table: a CSV with the columns `file` (relative to it) and `label`: one digit (or another
-            class's name), with `several` a string of digits, or nothing for a picture of none.
+        table: a CSV, also with semicolons or tabs, with the columns `file` (relative to it) and
+            `label`: one digit (or another class's name), with `several` a string of digits, in
+            which spaces and new lines do not count, or nothing for a picture of none.
         several: read rows of digits rather than one digit a picture.
-        wrong_dir: where to write a picture of every mistake beside the frame that the network saw.
+        wrong_dir: where to write a picture of every mistake beside the frames that the network saw.
 
     Raises:
-        ValueError: the CSV cannot be read or lacks a column, or a label is no class.
+        ValueError: the CSV cannot be read, lacks a column or a file's name, or a label is no class;
+            nothing is read then.
     """
     start, names = time.perf_counter(), model.config.class_names
-    rows = [_answered(model, file, label, several) for file, label in _rows(table, several, names)]
-    labelled = [row for row in rows if row.label]
-    nondigits = [row for row in rows if not row.label]
+    rows = list(_rows(table, several, names))
+    answers = [_answered(model, row, several) for row in rows]
+    labelled = [each for each in answers if each.row.label]
     if wrong_dir:
-        _write_mistakes([row for row in rows if row.answer != row.label], wrong_dir)
+        _write_mistakes([each for each in answers if not each.is_right], wrong_dir)
     groups = defaultdict(list)
-    for row in labelled:
-        groups[str(len(row.label)) if several else row.label].append(row)
+    for each in labelled:
+        groups[str(len(each.row.label)) if several else each.row.label].append(each)
     return PictureEvaluation(
-        n=len(rows),
+        n=len(answers),
         labelled=len(labelled),
         accuracy=_share_right(labelled),
-        refused=sum(not row.answer for row in labelled),
-        wrong=sum(row.answer not in ("", row.label) for row in labelled),
-        unreadable=sum(not row.readable for row in rows),
-        nondigit_refused=_share_right(nondigits),
+        refused=sum(not each.answer for each in labelled),
+        wrong=sum(bool(each.answer) and not each.is_right for each in labelled),
+        unreadable=sum(each.frames is None for each in answers),
+        nondigit_refused=_share_right(
+            [each for each in answers if not each.row.label and each.frames is not None]
+        ),
         per_class={name: _share_right(group) for name, group in sorted(groups.items())},
         seconds=time.perf_counter() - start,
     )
 
 
-def _share_right(rows: list[_Answered]) -> float | None:
-    return sum(row.answer == row.label for row in rows) / len(rows) if rows else None
+def _share_right(answers: list[_Answered]) -> float | None:
+    return sum(each.is_right for each in answers) / len(answers) if answers else None
 
 
-def _rows(table: Path, several: bool, names: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"cannot read {table}: {error}") from error
-    if not rows or not {"file", "label"} <= rows[0].keys():
-        raise ValueError(f"{table} needs a first line `file,label` and at least one row")
-    for number, row in enumerate(rows, start=2):
-        label = (row["label"] or "").strip()
+def _rows(table: Path, several: bool, names: tuple[str, ...]) -> Iterator[_Row]:
+    for line, cells in _cells(table):
+        file, label = ((cells[name] or "").strip() for name in ("file", "label"))
+        if not file or cells["label"] is None:
+            missing = "label (empty for no digit)" if file else "file"
+            raise ValueError(f"{table}, line {line}: there is no {missing}")
+        if several:
+            label = "".join(label.split())
         if not all(part in names for part in (label if several else [label])) and label:
             kind = "made of" if several else "one (or pass --read) of"
             raise ValueError(
-                f"{table}, line {number}: label {label!r} must be {kind} {', '.join(names)}, "
+                f"{table}, line {line}: label {label!r:.80} must be {kind} {', '.join(names)}, "
                 "or empty"
             )
-        yield table.parent / (row["file"] or ""), label
+        yield _Row(line, table.parent / file, label)
 
 
-def _answered(model: nn.Module, file: Path, label: str, several: bool) -> _Answered:
+def _cells(table: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """The lines that are not empty, with their numbers; names of columns in small letters."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            header = stream.readline()
+            comma = max(",;\t", key=header.count)
+            columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=comma))]
+            reader = csv.DictReader(stream, columns, delimiter=comma)
+            rows = [(reader.line_num + 1, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error, StopIteration) as error:
+        raise ValueError(f"cannot read {table}: {error}") from error
+    rows = [
+        (line, row)
+        for line, row in rows
+        if any(isinstance(cell, str) and cell.strip() for cell in row.values())
+    ]
+    if not rows or not {"file", "label"} <= set(columns):
+        raise ValueError(f"{table} needs a first line `file,label` and at least one row")
+    yield from rows
+
+
+def _answered(model: nn.Module, row: _Row, several: bool) -> _Answered:
     try:
         if several:
-            text = read(model, file).text.replace("\n", "")
-        else:
-            digit = predict(model, file).digit
-            text = "" if digit is None else model.config.class_names[digit]
+            reading = read(model, row.file)
+            text = reading.text.replace("\n", "")
+            return _Answered(row, text, [digit.frame for digit in reading.digits])
+        answer = predict(model, row.file)
     except ValueError:
-        return _Answered(file, label, "", readable=False)
-    return _Answered(file, label, text, readable=True)
+        return _Answered(row, "", None)
+    text = "" if answer.digit is None else model.config.class_names[answer.digit]
+    return _Answered(row, text, [answer.frame])
 
 
-def _write_mistakes(rows: list[_Answered], folder: Path) -> None:
+def _write_mistakes(answers: list[_Answered], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for row in rows:
-        if row.readable:
-            name = f"{row.label or 'nothing'}-as-{row.answer or 'nothing'}-{row.file.stem}.png"
-            cv2.imwrite(str(folder / name), _mistake(find_ink(row.file)))
+    for each in answers:
+        if each.frames is not None:
+            row = each.row
+            label, answer = (text[:MOST_NAMED] or "nothing" for text in (row.label, each.answer))
+            name = f"{row.line}-{label}-as-{answer}-{row.file.stem}.png".replace("/", "_")
+            cv2.imwrite(str(folder / name), _mistake(find_ink(row.file), each.frames))
 
 
-def _mistake(ink: np.ndarray) -> np.ndarray:
-    """The ink that was found, and beside it the frame, `(PICTURE_HEIGHT, …)` uint8."""
-    pictures = np.round(ink * 255).astype(np.uint8), frame(ink)
-    widths = [max(1, round(p.shape[1] * PICTURE_HEIGHT / p.shape[0])) for p in pictures]
-    resized = [
-        cv2.resize(picture, (width, PICTURE_HEIGHT), interpolation=cv2.INTER_NEAREST)
-        for picture, width in zip(pictures, widths, strict=True)
-    ]
-    return np.hstack([resized[0], np.full((PICTURE_HEIGHT, 8), 128, np.uint8), resized[1]])
+def _mistake(ink: np.ndarray, frames: list[np.ndarray]) -> np.ndarray:
+    """The ink that was found, and beside it the frames, `(PICTURE_HEIGHT, …)` uint8."""
+    bar, parts = np.full((PICTURE_HEIGHT, 8), 128, np.uint8), []
+    for picture in (np.round(ink * 255).astype(np.uint8), *frames):
+        width = max(1, round(picture.shape[1] * PICTURE_HEIGHT / picture.shape[0]))
+        size = (width, PICTURE_HEIGHT)
+        parts += [cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST), bar]
+    return np.hstack(parts[:-1])

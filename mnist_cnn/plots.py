@@ -9,11 +9,20 @@ import matplotlib
 matplotlib.use("Agg")  # draws files, opens no window
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnist_cnn.evaluate import wilson
+
+# Class names are anyone's: "$" is no formula there, and Chinese and Japanese want their fonts.
+FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC")
+plt.rcParams["text.parse_math"] = False
+plt.rcParams["font.family"] = [
+    "sans-serif",
+    *(name for name in FONTS if name in font_manager.get_font_names()),
+]
 
 RIGHT, WRONG, GREY = "#1f6feb", "#d1242f", "#8c959f"
 SIDE, GAP = 28, 3  # pixels of a frame, and between two of them

@@ -52,7 +52,8 @@ SKIP_ANY = 1.6  # … and against leaving any: a scrap that a cut left over cost
 LEANING = 1.0  # against cuts along another slant than the line's
 
 # A digit that the network refuses is read among digits: there it is more likely to be one.
-AMONG = 0.5  # of a line's digits must be accepted
+AMONG = 0.5  # of a line's digits must be accepted …
+LEAST_AMONG = 0.3  # … and its evidence be so much of the threshold: a plus sign has less
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +136,7 @@ class Step:
     worth: float  # nats
     candidate: Candidate | None = None
     answer: Prediction | None = None
+    support: float = 0.0  # evidence of a digit, in thresholds
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +205,11 @@ def read(model: nn.Module, image: Any, thorough: bool = True) -> Reading:
         digits = [step for part in parts for step in part.steps if step.candidate]
         accepted = [step.answer.digit is not None for step in digits]
         among = sum(accepted) >= AMONG * len(accepted)
-        kept = [step for step, good in zip(digits, accepted, strict=True) if good or among]
+        kept = [
+            step
+            for step, good in zip(digits, accepted, strict=True)
+            if good or (among and step.support >= LEAST_AMONG)
+        ]
         names = model.config.class_names
         lines.append(tuple(_digit(step.candidate, step.answer, scale, names) for step in kept))
     lines = tuple(line for line in lines if line)
@@ -215,8 +221,10 @@ def _paths(model: nn.Module, ink: np.ndarray, page: Page, found: list[Candidate]
     steps: list[list[Step]] = [[] for _ in page.lines]
     if found:
         answers = read_frames(model, np.stack([candidate.frame for candidate in found]))
-        for worth, each, answer in zip(_worths(model, found, answers), found, answers, strict=True):
-            steps[each.line].append(Step(each.start, each.stop, worth, each, answer))
+        supports = _supports(model, answers)
+        for each, answer, support in zip(found, answers, supports, strict=True):
+            worth = each.worth(answer, support)
+            steps[each.line].append(Step(each.start, each.stop, worth, each, answer, support))
     return [
         Path(page, line, _best_path(line, own)) for line, own in zip(page.lines, steps, strict=True)
     ]
@@ -246,16 +254,15 @@ def _best_slant(model: nn.Module, ink: np.ndarray, path: Path) -> Path:
     return best
 
 
-def _worths(model: nn.Module, found: list[Candidate], answers: list[Prediction]) -> np.ndarray:
-    """What each candidate is worth, `(n,)` nats."""
+def _supports(model: nn.Module, answers: list[Prediction]) -> list[float]:
+    """The evidence of a digit in each answer, in thresholds."""
     config = model.config
     # The temperature is taken out again; an even shift of all logits does not change the evidence.
     probs = np.maximum(np.stack([answer.probs for answer in answers]), np.finfo(np.float32).tiny)
     support = evidence(torch.from_numpy(np.log(probs)) * config.temperature)
     # A network that refuses nothing has learned no measure of its evidence.
     support = support / config.threshold if config.threshold else torch.ones_like(support)
-    ways = zip(found, answers, support.tolist(), strict=True)
-    return np.array([candidate.worth(*each) for candidate, *each in ways])
+    return support.tolist()
 
 
 def candidates(page: Page, ink: np.ndarray) -> list[Candidate]:

@@ -118,6 +118,7 @@ _PLAIN = Recipe(
 # detail, the plainest reading is taken: PyTorch's defaults, 5,000 training frames held out,
 # and for SGD Nesterov momentum 0.9.
 RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
+    # 2,000 training digits are kept back: temperature and threshold are fitted on them.
     "flagship": (
         Recipe(
             epochs=46, drawn_digits=40_000, reinked_digits=20_000, nondigits=30_000,

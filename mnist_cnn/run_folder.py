@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from torch import Tensor, nn
+from torch import Tensor
 
 from mnist_cnn import card, data, plots
 from mnist_cnn.augment import Augmenter
@@ -58,14 +58,13 @@ def _write_pictures(model: MnistCNN, folder: Path, test: tuple[Tensor, Tensor]) 
     probs = (raw_logits(model, frames) / model.config.temperature).softmax(1)
     names = model.config.class_names
     answered = plots.Answered(frames.numpy(), labels.numpy(), probs.numpy(), names)
-    first = next(layer for layer in model.features if isinstance(layer, nn.Conv2d))
     smoothing = model.report["recipe"]["label_smoothing"]
     plots.curves(model.report["history"], smoothing, folder / "curves.png")
     plots.mistakes(answered, folder / "mistakes.png")
     plots.confusion(answered, folder / "confusion.png")
     plots.per_class(answered, folder / "per_class.png")
     plots.predictions(answered, folder / "predictions.png")
-    plots.filters(first.weight.detach().cpu().numpy()[:, 0], folder / "filters.png")
+    plots.filters(model.filters(), folder / "filters.png")
 
 
 def _write_augmented(augmenter: Augmenter, frames: Tensor, seed: int, folder: Path) -> None:

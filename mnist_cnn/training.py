@@ -59,6 +59,10 @@ class Batches(Dataset):
                 f"batch_size {batch_size} cannot be shared by {share[1]} processes: "
                 f"pass a multiple of {share[1]}"
             )
+        if run.config.batch_norm and batch_size == share[1]:
+            raise ValueError(
+                "batch norm needs two frames or more in each process: pass a larger --batch-size"
+            )
         self.frames, self.labels = frames.numpy(), labels
         self.batch_size, self.seed, self.share = batch_size, run.seed, share
         self.augmenter = Augmenter(run.augmentation)
@@ -130,7 +134,7 @@ class Training:
         frames, labels = (part.to(device, non_blocking=True) for part in (frames, labels))
         # What dropout draws depends on the step alone, so a resumed run draws the same.
         place = (self.run.seed, self.epoch, self.step, self.accelerator.process_index)
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+        _seed(device, int(np.random.SeedSequence(place).generate_state(1)[0]))
         with torch.autocast(device.type, amp) if amp else nullcontext():
             logits = self.network(frames)
         loss = loss_of(logits.float(), labels, self.run.recipe)
@@ -249,6 +253,13 @@ class Training:
             setattr(self, name, state[name])
 
 
+def _seed(device: torch.device, number: int) -> None:
+    """Seed what a step draws; `torch.manual_seed` also queues it, each time, for idle devices."""
+    torch.default_generator.manual_seed(number)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(number)
+
+
 _PROGRESS = ("epoch", "step", "sums", "history")
 
 
@@ -275,6 +286,11 @@ def _schedule(
 ) -> torch.optim.lr_scheduler.LRScheduler:
     if recipe.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    if recipe.warmup * recipe.epochs * steps == 1:  # PyTorch divides by the steps after the first
+        raise ValueError(
+            f"warmup {recipe.warmup} of {recipe.epochs * steps} steps is a single one: "
+            "pass another --warmup, or more --epochs"
+        )
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=recipe.lr,

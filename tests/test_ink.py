@@ -508,3 +508,78 @@ def test_a_fat_digit_at_the_border_of_a_drawing_is_kept_beside_thin_strokes():
     cv2.ellipse(ring, (200, 230), (120, 150), 0, 0, 360, 255, 40)
     drawing = cv2.line(ring.copy(), (170, 290), (230, 170), 255, 8)
     assert find_ink(drawing)[ring > 0].mean() > 0.95
+
+
+def test_a_hairline_on_a_large_canvas_is_read(model):
+    """It fades when it is made smaller."""
+    canvas = np.full((1000, 1000), 255, np.uint8)
+    cv2.polylines(
+        canvas, [np.array([(250, 200), (700, 210), (420, 820)])], False, 0, 1, cv2.LINE_AA
+    )
+    assert model.predict(canvas).digit == 7
+
+
+@pytest.mark.parametrize("height", [16, 30])
+def test_a_tiny_digit_on_a_large_canvas_is_read(model, height):
+    """All its ink is less than the hot pixels that so large a picture may have."""
+    canvas = np.full((600, 600), 255, np.uint8)
+    points = np.array([(0, 0), (0.6, 0), (0.25, 1)]) * height + (290, 280)
+    cv2.polylines(canvas, [points.astype(int)], False, 0, 2)
+    assert model.predict(canvas).digit == 7
+
+
+def tight(digit: int, scale: int, frames: np.ndarray) -> np.ndarray:
+    """A digit, white on black, cut out along its box and enlarged."""
+    left, top, width, height = cv2.boundingRect((frames[10 * digit] > 60).astype(np.uint8))
+    cut = frames[10 * digit][top : top + height, left : left + width]
+    return cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize("scale", [6, 12])
+def test_digits_cut_out_along_their_box_are_read(model, frames, scale):
+    """Most of the border is ink or its soft edge: the ground is one of two colours."""
+    digits = [digit for digit in range(10) if model.predict(frames[10 * digit]).digit == digit]
+    assert len(digits) > 7
+    for digit in digits:
+        picture = tight(digit, scale, frames)
+        assert model.predict(picture).digit == digit
+        assert model.predict(255 - picture).digit == digit
+
+
+def test_a_sheet_between_black_bars_is_no_fat_digit(model):
+    for bars in (((60, 60), (0, 0)), ((40, 40), (40, 40))):
+        assert model.predict(np.pad(sketch(3), bars)).digit == 3
+
+
+@pytest.mark.parametrize("kind", ["box", "circle"])
+def test_what_is_drawn_around_a_digit_is_no_ink(kind):
+    picture = sketch(3)
+    if kind == "box":
+        cv2.rectangle(picture, (12, 12), (267, 267), 0, 4)
+    else:
+        cv2.circle(picture, (140, 140), 135, 0, 4)
+    assert close(frame(find_ink(picture)), frame(find_ink(sketch(3))))
+
+
+@pytest.mark.parametrize("inside", ["dot", "slash"])
+def test_the_dot_and_the_slash_of_a_zero_are_its_own(inside):
+    zero = np.zeros((280, 280), np.uint8)
+    cv2.ellipse(zero, (140, 140), (60, 90), 0, 0, 360, 255, 12)
+    if inside == "dot":
+        cv2.circle(zero, (140, 140), 14, 255, -1)
+    else:
+        cv2.line(zero, (125, 180), (155, 100), 255, 12)
+    found = find_ink(zero)
+    assert found[zero > 0].mean() > 0.95
+
+
+@pytest.mark.parametrize("margin", [1, 4])
+def test_every_digit_of_a_long_strip_is_ink(margin):
+    """Its height says what is large and near, not its length."""
+    strip, starts = np.full((60, 980), 255, np.uint8), range(40, 900, 180)
+    for x in starts:
+        lower = 8 * (x % 360 < 180)  # every second digit, and clear of the border
+        seven = np.array([(x, 4 + lower), (x + 35, 4 + lower), (x + 15, 55 - lower)])
+        cv2.polylines(strip, [seven], False, 0, 5)
+    found = find_ink(np.pad(strip, margin, constant_values=255))
+    assert all(found[:, x : x + 40].max() > 0.9 for x in starts)

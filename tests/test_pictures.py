@@ -28,8 +28,8 @@ def test_pictures_are_counted(pictures, model):
     assert result.nondigit_refused == 1
     assert result.per_class == {"1": 0, "3": 0, "4": 1, "5": 0, "7": 1}
     written = {file.name for file in (pictures / "wrong").iterdir()}
-    assert written == {"1-as-7-b.png", "3-as-nothing-blank.png"}
-    assert np.asarray(Image.open(pictures / "wrong" / "1-as-7-b.png")).shape[0] == 280
+    assert written == {"3-1-as-7-b.png", "6-3-as-nothing-blank.png"}
+    assert np.asarray(Image.open(pictures / "wrong" / "3-1-as-7-b.png")).shape[0] == 280
 
 
 def test_as_a_command(pictures, capsys):
@@ -43,10 +43,34 @@ def test_as_a_command(pictures, capsys):
 def test_rows_of_digits(tmp_path, frames, model):
     row = np.pad(np.hstack([frames[10], frames[0], frames[40]]), 10)
     Image.fromarray(255 - row).resize((row.shape[1] * 5, row.shape[0] * 5)).save(tmp_path / "r.png")
-    (tmp_path / "labels.csv").write_text("file,label\nr.png,104\n")
-    result = evaluate_pictures(model, tmp_path / "labels.csv", several=True)
-    assert result.accuracy == 1
-    assert result.per_class == {"3": 1}
+    (tmp_path / "labels.csv").write_text("file,label\nr.png,1 04\nr.png,14\n")
+    wrong = tmp_path / "wrong"
+    result = evaluate_pictures(model, tmp_path / "labels.csv", several=True, wrong_dir=wrong)
+    assert result.accuracy == 0.5
+    assert result.per_class == {"2": 0, "3": 1}
+    height, width = np.asarray(Image.open(wrong / "3-14-as-104-r.png")).shape
+    assert (height, width) == (280, round(280 * row.shape[1] / row.shape[0]) + 3 * 288)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufefffile,label\r\na.png,7\r\n\r\n",
+        "File; Label\n a.png ; 7\n",
+        "label\tnote\tfile\n7\t\ta.png\n \t\t\n",
+        'file,label\n"a.png","7",,\n,,,\n',
+    ],
+)
+def test_tables_as_programs_write_them(pictures, model, text):
+    (pictures / "labels.csv").write_text(text, encoding="utf-8", newline="")
+    result = evaluate_pictures(model, pictures / "labels.csv")
+    assert (result.n, result.accuracy) == (1, 1)
+
+
+def test_a_missing_file_is_no_refused_nondigit(pictures, model):
+    (pictures / "labels.csv").write_text("file,label\nnowhere.png,\na.png,7\n")
+    result = evaluate_pictures(model, pictures / "labels.csv")
+    assert (result.unreadable, result.nondigit_refused) == (1, None)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +78,8 @@ def test_rows_of_digits(tmp_path, frames, model):
     [
         ("", "needs a first line"),
         ("name,digit\nx.png,1\n", "needs a first line"),
+        ("file,label\nx.png\n", "line 2: there is no label"),
+        ("file,label\n\nx.png,1\n,1\n", "line 4: there is no file"),
         ("file,label\nx.png,12\n", "line 2: label '12' must be one .or pass --read. of 0, 1, 2"),
         ("file,label\nx.png,seven\n", "label 'seven' must be one .or pass --read. of 0, 1, 2"),
     ],

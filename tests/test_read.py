@@ -29,6 +29,7 @@ SHAPES = {
     ],
     "7": [[(0, 2), (38, 2), (16, 60)]],
     "-": [[(4, 30), (34, 30)]],
+    "+": [[(4, 30), (34, 30)], [(19, 15), (19, 45)]],
     ".": [[(20, 58), (22, 58)]],
 }  # fmt: skip
 
@@ -49,6 +50,19 @@ def overlap(one: tuple, other: tuple) -> float:
     high = np.minimum(np.add(one[:2], one[2:]), np.add(other[:2], other[2:]))
     shared = np.prod(np.maximum(high - low, 0))
     return shared / (one[2] * one[3] + other[2] * other[3] - shared)
+
+
+def test_a_plus_sign_between_digits_is_passed_over(model):
+    sums = written(("3", 30, 50), ("+", 100, 50), ("5", 160, 50), ("7", 230, 50))
+    assert model.read(sums).text == "357"
+
+
+def test_form_cells_are_no_digits(model):
+    picture = written(("3", 40, 50), ("5", 140, 50), ("7", 240, 50))
+    for x in range(20, 321, 100):
+        cv2.line(picture, (x, 30), (x, 130), 0, 3)
+    cv2.rectangle(picture, (20, 30), (320, 130), 0, 3)
+    assert model.read(picture).text == "357"
 
 
 def test_ten_is_two_digits_each_with_its_box(model):

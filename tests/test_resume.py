@@ -15,10 +15,11 @@ import train
 from mnist_cnn import data
 
 ROOT = Path(__file__).parent.parent
-# Three epochs of six steps, with everything that has a state: dropout, averaged weights, momentum,
-# mixed precision, augmentation, a schedule, a validation split.
+# Three epochs of six steps, with everything that has a state: dropout, batch norm, averaged
+# weights, momentum, mixed precision, augmentation, added frames, a schedule, a validation split.
 FLAGS = ["--recipe", "compact", "--dataset", "synthetic", "--epochs", "3", "--val-size", "100"]
 FLAGS += ["--batch-size", "50", "--ema", "0.9", "--optimizer", "adamw", "--schedule", "onecycle"]
+FLAGS += ["--batch-norm", "--nondigits", "50", "--added-share", "0.5"]
 FLAGS += ["--p-affine", "0.9", "--p-elastic", "0.5", "--amp", "bf16", "--device", "cpu"]
 SIZES = {True: 400, False: 50}
 
@@ -138,15 +139,18 @@ def test_a_signal_while_an_epoch_is_evaluated(whole, tmp_path, monkeypatch, caps
     assert_same(out, whole)
 
 
-def test_ctrl_c_outside_of_the_steps_says_how_to_go_on(whole, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_outside_of_the_steps_says_how_to_go_on(
+    number, code, whole, tmp_path, monkeypatch, capsys
+):
     out = tmp_path / "run"
 
     def interrupted(*_):
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr(train, "calibrate", interrupted)
     where = ["--data-dir", "my data", "--device", "cpu", "--track", "tensorboard"]
-    assert train.main([*FLAGS, *where, "--out", str(out)]) == 130
+    assert train.main([*FLAGS, *where, "--out", str(out)]) == code
     again = f"train.py --resume {out} --data-dir 'my data' --device cpu --track tensorboard"
     assert f"Go on with: python {again}" in capsys.readouterr().err
     monkeypatch.undo()
@@ -226,7 +230,7 @@ def test_out_of_memory_says_which_flag_to_lower(kind, tmp_path, monkeypatch, cap
         if kind == "cuda":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
         if kind == "worker":
-            raise RuntimeError("DataLoader worker (pid(s) 9) is killed by signal: Killed.")
+            raise RuntimeError("DataLoader worker (pid(s) 9) exited unexpectedly")
         raise MemoryError
 
     monkeypatch.setattr(train.Training, "update", too_large)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import train
-from mnist_cnn import data, load_model, publish, run_folder
+from mnist_cnn import data, load_model, plots, publish, run_folder
 from mnist_cnn.evaluate import errors_outside_doubtful, evaluate
 from mnist_cnn.recipes import ADDED
 from mnist_cnn.training import NOT_A_DIGIT, loss_of
@@ -179,6 +180,12 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
         (["--lr", "nan"], "lr must be more than 0"),
         (["--loss", "squared"], "pass --label-smoothing 0"),
         (["--recipe", "sgd", "--cycle-momentum"], "goes with --schedule onecycle"),
+        (["--recipe", "sgd", "--beta1", ".5"], "--beta1 does nothing with --optimizer sgd"),
+        (["--recipe", "sgd", "--warmup", ".5"], "--warmup does nothing with --schedule constant"),
+        (["--recipe", "tiny", "--added-share", ".5"], "does nothing with no added frames"),
+        (["--p-affine", "0", "--rotate", "9"], "--rotate does nothing with --p-affine 0"),
+        ([*SMALL, "--batch-size", "1"], "batch norm needs two frames or more"),
+        ([*SMALL, "--epochs", "1", "--batch-size", "1800", "--warmup", ".5"], "is a single one"),
         (["--skip-unreadable"], "goes with --dataset folder:DIR"),
         (["--dataset", "fashion-mnist", "--nondigits", "9"], "--nondigits cannot go with"),
         (["--init-from", "bundled", "--channels", "9"], "--channels cannot go with --init-from"),
@@ -195,6 +202,13 @@ def test_bad_flags_say_what_is_allowed(flags, message, tmp_path, capsys):
     out = [] if "--resume" in flags else ["--out", str(tmp_path / "run")]
     assert train.main([*flags, *out]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_class_names_are_no_formulas(tmp_path):
+    labels, frames = np.arange(2), np.zeros((2, 28, 28), np.uint8)
+    answered = plots.Answered(frames, labels, np.eye(2)[::-1], ("$x_{$", "二"))
+    for draw in (plots.mistakes, plots.confusion, plots.per_class, plots.predictions):
+        draw(answered, tmp_path / "picture.png")
 
 
 def test_an_output_folder_that_cannot_be_made(tmp_path, capsys):
@@ -277,6 +291,16 @@ def test_fine_tuning_keeps_what_fits(clothes, run, tmp_path):
             assert torch.allclose(value, before, atol=1e-5) == expected, key
     assert load_model(same).report["command"].count("--init-from") == 1
     assert "--channels" not in load_model(same).report["command"]
+
+
+def test_fine_tuned_weights_are_kept_when_their_start_is_gone(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 300, False: 50})
+    start, out = shutil.copytree(run, tmp_path / "start"), tmp_path / "out"
+    monkeypatch.setattr(train, "calibrate", lambda *_: shutil.rmtree(start))
+    flags = ["--recipe", "sgd", "--dataset", "synthetic", "--epochs", "1", "--val-size", "0"]
+    assert train.main([*flags, "--init-from", str(start), "--out", str(out)]) == 0
+    assert "no comparison with the weights before" in capsys.readouterr().err
+    assert "before" not in load_model(out).report
 
 
 def test_tensorboard_files_lie_in_the_run_folder(tmp_path, monkeypatch):

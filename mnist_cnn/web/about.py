@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
 from mnist_cnn import MnistCNN
 from mnist_cnn.web.texts import phrase, plain
@@ -75,8 +74,7 @@ def _curve(history: list[dict]) -> str:
 
 def filters(model: MnistCNN) -> np.ndarray:
     """The first convolution's kernels in rows of eight, `(H, W)` uint8; grey is zero."""
-    weight = next(m for m in model.features if isinstance(m, torch.nn.Conv2d)).weight
-    kernels = weight.detach().cpu().numpy()[:, 0]  # (channels, k, k)
+    kernels = model.filters()
     largest = np.abs(kernels).max(axis=(1, 2), keepdims=True)
     tiles = np.round((kernels / np.maximum(largest, 1e-9) + 1) * 127.5).astype(np.uint8)
     columns = min(8, len(tiles))
