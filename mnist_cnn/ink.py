@@ -89,8 +89,9 @@ def find_ink(image: Any) -> np.ndarray:
     from it, so black on white, white on black and red on blue are all the same ink. Where the
     border is not of one colour (a photo), the ground is estimated around every pixel instead, and
     the ink is at most `PHOTO_SIDE` long. Transparent pixels are ground if they are the larger part
-    or all opaque pixels have one colour. Printed lines, specks, and what reaches in from the border
-    are dropped; what is left is one digit or several.
+    or all opaque pixels have one colour. Printed lines, specks, what reaches in from the border
+    and, on a drawing, boxes and circles around digits are dropped; what is left is one digit or
+    several.
 
     Args:
         image: a file's path or bytes (PNG, JPEG, WebP, BMP, GIF; EXIF orientation applied, the

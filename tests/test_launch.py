@@ -28,8 +28,8 @@ def flags(tmp_path_factory, frames) -> list[str]:
                 picture = Image.fromarray(frames[10 * digit + number])
                 picture.save(folder / part / str(digit) / f"{number}.png")
     flags = ["--recipe", "sgd", "--dataset", f"folder:{folder}", "--val-size", "10"]
-    flags += ["--batch-size", "80", "--lr", "0.5", "--grad-clip", "0.1", "--p-affine", "1"]
-    return [*flags, "--device", "cpu", "--amp", "off", "--workers", "0"]
+    flags += ["--batch-size", "80", "--lr", "0.5", "--p-affine", "1"]
+    return [*flags, "--device", "cpu", "--workers", "0"]
 
 
 def launch(flags: list[str]) -> subprocess.CompletedProcess:
@@ -44,7 +44,12 @@ def launch(flags: list[str]) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-def test_two_processes_take_the_step_of_one(flags, tmp_path):
+@pytest.mark.parametrize(
+    ("amp", "clip", "tolerance"), [("off", "0.1", 1e-4), ("bf16", "0", 0.03)], ids=["clip", "amp"]
+)
+def test_two_processes_take_the_step_of_one(amp, clip, tolerance, flags, tmp_path):
+    """But for rounding: the tolerance is a share of each tensor's largest gradient."""
+    flags = [*flags, "--amp", amp, "--grad-clip", clip]
     one, two = tmp_path / "one", tmp_path / "two"
     assert train.main([*flags, "--epochs", "1", "--out", str(one)]) == 0
     done = launch([*flags, "--epochs", "1", "--out", str(two)])
@@ -63,12 +68,13 @@ def test_two_processes_take_the_step_of_one(flags, tmp_path):
     for name, before in start.state_dict().items():
         gradient = ours[name] - before
         assert gradient.abs().max() > 1e-5, name  # it did move
-        assert torch.allclose(theirs[name] - before, gradient, atol=1e-6), name
+        apart = (theirs[name] - before - gradient).abs().max()
+        assert apart < tolerance * gradient.abs().max(), (name, apart)
     reports = [json.loads((folder / "report.json").read_text()) for folder in (one, two)]
     assert [report["history"][0]["frames"] for report in reports] == [80, 80]
     assert [report["processes"] for report in reports] == [1, 2]
     losses = [report["history"][0]["loss"] for report in reports]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0] == pytest.approx(losses[1], rel=tolerance / 10)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(flags, tmp_path):
