@@ -52,6 +52,7 @@ SMALLEST_DRAWN = 0.02  # … or on a drawing, which has less that could be mista
 NEAR = 0.3  # of the digit's length: parts farther away belong to something else
 BODY = 0.3  # of its length: what touches the border and is narrower is a line or an edge
 STAIN = 0.45  # of its length: what is wider is no stroke
+UNDERLINE = 3  # times as long as high, or longer, is a flat stroke
 SAME_PEN = 2.2  # times the width of the digit's strokes: what is wider is of another pen
 SAME_HAND = 1.25  # times the width and the strength of the digit's strokes, or less apart
 FAR_LONGER = 2  # times as long as a digit found: a digit, of which that one is a part …
@@ -703,6 +704,8 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     )
     part &= (found.sides <= (max(most, 2) if drawn else most)) | able
     part[0] = False
+    if len(digits) == 1:
+        part &= ~_underlines(found, main)
     kept[found.window] = part[found.labels] * mask[found.window]
     return kept
 
@@ -737,6 +740,12 @@ def _bodies(found: _Parts, hat: int) -> np.ndarray:
     bodies = longer & found.turning & (found.sides <= 2) & _near(found, hat)
     bodies[0] = False
     return bodies
+
+
+def _underlines(found: _Parts, digit: int) -> np.ndarray:
+    """Which parts are flat strokes below a digit, `(n,)`: no digit has one of its own."""
+    left, top, right, bottom = found.boxes.T
+    return (right - left > UNDERLINE * (bottom - top)) & (top + bottom > 2 * bottom[digit])
 
 
 def _of_one_hand(found: _Parts, digit: int) -> np.ndarray:

@@ -23,6 +23,7 @@ BESIDE = 0.5  # of the taller one's height: how far a small part may lie from wh
 ABOVE = 0.2  # of the taller one's height: a hat floats no higher than this
 SPECK = 0.12  # of the taller one's height: a small part no longer than this is dust or a dot
 SAME_LINE = 0.5  # of the lower one's height: neighbours that overlap this much share a line
+RULE = 1.3  # of the line's height: a small part that is wider is a rule, below several digits
 WITHIN = 0.6  # of its width: a small part that lies so far over a tall one belongs to it
 STACKED = 0.8  # of the narrower one's width: the halves of a broken digit lie over each other
 
@@ -83,6 +84,10 @@ class _Part:
     def height(self) -> int:
         return self.y.max() + 1 - self.y.min()
 
+    @property
+    def width(self) -> int:
+        return self.x.max() + 1 - self.x.min()
+
     def across(self, slant: float) -> np.ndarray:
         """`(n,)` places along the line with the slant taken out."""
         return self.x + slant * self.y
@@ -94,6 +99,7 @@ def find_pieces(ink: np.ndarray) -> Page:
     for parts in _lines(_components(ink)):
         tallest = max(part.height for part in parts)
         height = float(np.median([p.height for p in parts if p.height >= SMALL * tallest]))
+        parts = [p for p in parts if p.height >= SMALL * height or p.width <= RULE * height]
         slant = _slant(parts)
         pieces = _number(_cut_all(parts, slant, height), slant, numbers, count)
         lines.append(Line(pieces, height, slant))

@@ -551,6 +551,12 @@ def test_a_sheet_between_black_bars_is_no_fat_digit(model):
         assert model.predict(np.pad(sketch(3), bars)).digit == 3
 
 
+def test_an_underline_is_no_part_of_a_digit():
+    drawing = sketch(3)
+    cv2.line(drawing, (70, 255), (210, 262), 0, 10)
+    assert close(frame(find_ink(drawing)), frame(find_ink(sketch(3))))
+
+
 @pytest.mark.parametrize("kind", ["box", "circle"])
 def test_what_is_drawn_around_a_digit_is_no_ink(kind):
     picture = sketch(3)

@@ -57,6 +57,12 @@ def test_a_plus_sign_between_digits_is_passed_over(model):
     assert model.read(sums).text == "357"
 
 
+def test_a_rule_below_digits_is_no_part_of_them(model):
+    picture = written(("3", 60, 40), ("5", 130, 40), ("7", 200, 40))
+    cv2.line(picture, (50, 112), (250, 112), 0, 5)
+    assert model.read(picture).text == "357"
+
+
 def test_form_cells_are_no_digits(model):
     picture = written(("3", 40, 50), ("5", 140, 50), ("7", 240, 50))
     for x in range(20, 321, 100):
