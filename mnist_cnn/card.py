@@ -308,9 +308,7 @@ def _training(report: Mapping[str, Any]) -> str:
 
 def _architecture(report: Mapping[str, Any]) -> str:
     config = report["config"]
-    side = config["unshuffle"]
-    layers = [f"{side}×{side} pixels to {side**2} channels"] if side > 1 else []
-    layers += [
+    layers = [
         f"{kernel}×{kernel} convolution to {width} channels"
         + (", pooled 2×2" if layer in config["pool_after"] else "")
         for layer, (width, kernel) in enumerate(

@@ -82,21 +82,6 @@ def test_convolutions_are_channels_last():
     assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("config", [FLAGSHIP, SPEED], ids=["flagship", "speed"])
-def test_filters_are_as_they_lie_on_the_frame(config):
-    """Moved over the frame itself, they give what the first convolution gives."""
-    model, frame = MnistCNN(config), torch.rand(1, 1, 28, 28)
-    place, first = next(
-        (place, layer)
-        for place, layer in enumerate(model.features)
-        if isinstance(layer, torch.nn.Conv2d)
-    )
-    moved = torch.nn.functional.conv2d(
-        frame, torch.from_numpy(model.filters())[:, None], first.bias, stride=config.unshuffle
-    )
-    assert torch.allclose(moved, model.features[: place + 1](frame), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     "frames",
     [
@@ -127,8 +112,6 @@ def test_a_config_changes_without_code():
         ({"kernel_sizes": [3] * 5}, "kernel_sizes needs 6"),
         ({"kernel_sizes": [4] * 6}, "must be odd"),
         ({"kernel_sizes": [27] * 6}, "shrinks to nothing"),
-        ({"unshuffle": 0}, "must divide 28"),
-        ({"unshuffle": 3}, "must divide 28"),
         ({"hidden": [16384] * 8}, "parameters, at most"),
         ({"dropout": 2.0}, "dropout must lie in"),
         ({"dropout": float("nan")}, "dropout must lie in"),
