@@ -120,8 +120,8 @@ def calibrate(model: MnistCNN, run: Run, frames: Tensor, labels: Tensor) -> None
         model.config = dataclasses.replace(model.config, threshold=threshold)
 
 
-class Stopped(Exception):  # noqa: N818 - it was asked for, it is no error
-    """Ctrl-C or SIGTERM came; its argument is the signal's number."""
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM came: no error, so only `main` catches it; it holds the signal's number."""
 
 
 @contextmanager
@@ -491,7 +491,8 @@ def run_of(args: argparse.Namespace) -> Run:
 
 
 def _refuse_idle(args: argparse.Namespace, recipe: Recipe, augmentation: Augmentation) -> None:
-    """Refuse flags that another setting switches off."""
+    """Refuse flags that another setting switches off, unless they ask for what is usual."""
+    usual = {f.name: f.default for kind in (Recipe, Augmentation) for f in dataclasses.fields(kind)}
     off = (
         (("beta1", "beta2"), recipe.optimizer == "sgd", "--optimizer sgd"),
         (("warmup",), recipe.schedule == "constant", "--schedule constant"),
@@ -501,7 +502,7 @@ def _refuse_idle(args: argparse.Namespace, recipe: Recipe, augmentation: Augment
         (("rotate", "shift", "scale", "shear"), not augmentation.p_affine, "--p-affine 0"),
     )
     for names, is_off, because in off:
-        given = [_flag(name) for name in names if getattr(args, name) is not None]
+        given = [_flag(name) for name in names if getattr(args, name) not in (None, usual[name])]
         if is_off and given:
             raise ValueError(
                 f"{', '.join(given)} does nothing with {because}: leave one of them out"

@@ -113,8 +113,11 @@ def before() -> Iterator[Callable[[list[bytes]], list[int | None]]]:
     with tempfile.TemporaryDirectory() as folder:
         old, pictures = Path(folder) / "old", Path(folder) / "pictures"
         pictures.mkdir()
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--quiet", "--detach", str(old), BEFORE], check=True)
+        git = ["git", "-C", str(ROOT)]
+        if subprocess.run([*git, "cat-file", "-e", f"{BEFORE}^{{commit}}"]).returncode:
+            raise SystemExit(f"commit {BEFORE} is not here: git fetch --unshallow")
+        subprocess.run([*git, "worktree", "prune"], check=True)
+        subprocess.run([*git, "worktree", "add", "-q", "--detach", str(old), BEFORE], check=True)
 
         def read(files: list[bytes]) -> list[int | None]:
             names = [str(pictures / str(number)) for number in range(len(files))]
@@ -130,7 +133,7 @@ def before() -> Iterator[Callable[[list[bytes]], list[int | None]]]:
         try:
             yield read
         finally:
-            subprocess.run([*git, "remove", "--force", str(old)], check=True)
+            subprocess.run([*git, "worktree", "remove", "--force", str(old)], check=True)
 
 
 def changed(model: MnistCNN, data_dir: str, n: int) -> dict[str, dict]:

@@ -53,6 +53,8 @@ NEAR = 0.3  # of the digit's length: parts farther away belong to something else
 BODY = 0.3  # of its length: what touches the border and is narrower is a line or an edge
 STAIN = 0.45  # of its length: what is wider is no stroke
 UNDERLINE = 3  # times as long as high, or longer, is a flat stroke
+BASE_GAP = 0.1  # of the digit's height: no farther below it lies the base of a broken 2 …
+BASE_WIDTH = 1.3  # … nor is it so many times as wide as the rest
 SAME_PEN = 2.2  # times the width of the digit's strokes: what is wider is of another pen
 SAME_HAND = 1.25  # times the width and the strength of the digit's strokes, or less apart
 FAR_LONGER = 2  # times as long as a digit found: a digit, of which that one is a part …
@@ -73,7 +75,9 @@ CUT_INK = (0.12, 0.65)  # … and so much full ink …
 TWO_COLOURS = 0.55  # … and so much either: the rest are the soft edges
 SQUARE = 0.9  # of the box around it: a shape that fills so much of it is a rectangle
 IN_BOX = 0.15  # of a rectangular hole's height: what is so high is written in it …
-IN_CIRCLE = 0.4  # … and of any other's
+IN_CIRCLE = 0.5  # … and of any other's
+CONVEX = 0.95  # of its convex hull: boxes, circles, sheets and badges fill so much of it …
+ROUND = 0.9  # … and the hole of a 0 so much
 BARE = 0.25  # width per length of a stroke without turns
 BOLD = 0.55  # mean contrast: no shadow is as dark as ink may be
 LOUDEST = 0.3  # stronger contrast than this is no noise
@@ -264,12 +268,24 @@ def _from_one_of_two_colours(pixels: np.ndarray, edge: np.ndarray) -> np.ndarray
 
 
 def _is_sheet(mask: np.ndarray) -> bool:
-    """Whether the largest part of a mask is a rectangle with something in it."""
+    """Whether the largest part of a mask is a rectangle or a badge with something written in it.
+
+    The hole of a 0 is as round as the 0.
+    """
     contours, tree = cv2.findContours(mask.view(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
     areas = [cv2.contourArea(contour) for contour in contours]
     largest = int(np.argmax(areas))
     _, _, width, height = cv2.boundingRect(contours[largest])
-    return tree[0, largest, 2] >= 0 and areas[largest] > SQUARE * (width - 1) * (height - 1)
+    holes = np.flatnonzero(tree[0, :, 3] == largest)
+    if areas[largest] > SQUARE * (width - 1) * (height - 1):
+        return len(holes) > 0
+    written = (tree[0, hole, 2] >= 0 or not _is_convex(contours[hole], ROUND) for hole in holes)
+    return _is_convex(contours[largest], CONVEX) and any(written)
+
+
+def _is_convex(contour: np.ndarray, least: float) -> bool:
+    """Whether a contour fills at least such a share of its convex hull."""
+    return cv2.contourArea(contour) > least * cv2.contourArea(cv2.convexHull(contour))
 
 
 def _distance(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
@@ -652,7 +668,12 @@ def _without_frames(mask: np.ndarray) -> np.ndarray:
     parents = tree[0, :, 3] if tree is not None else np.zeros(0, int)
     inner = np.flatnonzero((parents >= 0) & (parents[parents] >= 0))  # in the hole of another part
     least = SMALLEST_DRAWN * max(mask.shape)
-    framed = [i for i in inner if _is_framed(contours[i], contours[parents[i]], least)]
+    framed = [
+        i
+        for i in inner
+        if _is_framed(contours[i], contours[parents[i]], least)
+        and _is_convex(contours[parents[parents[i]]], CONVEX)
+    ]
     if not framed:
         return mask
     _, labels = cv2.connectedComponents(mask, connectivity=8)
@@ -666,10 +687,11 @@ def _is_framed(inner: np.ndarray, hole: np.ndarray, least: float) -> bool:
     The dot or the slash in a 0 is a part of the digit, and what is lower than `least` a speck.
     """
     (_, _, _, high), (_, _, width, height) = cv2.boundingRect(inner), cv2.boundingRect(hole)
-    if cv2.contourArea(hole) > SQUARE * width * height:
-        return high > max(IN_BOX * height, least)
     sides = cv2.minAreaRect(inner)[1]
-    return high > max(IN_CIRCLE * height, least) and min(sides) > BARE * max(sides)
+    is_bare = min(sides) < BARE * max(sides)
+    if cv2.contourArea(hole) > SQUARE * width * height:
+        return high > max(IN_BOX * height, least) and not (is_bare and width < 0.7 * height)
+    return high > max(IN_CIRCLE * height, least) and not is_bare
 
 
 def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
@@ -684,7 +706,7 @@ def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     # Of a drawn strip (a row of digits) the height counts; a photo is seldom one.
     side = min(max(mask.shape), 2 * min(mask.shape)) if drawn else max(mask.shape)
     found, kept = _Parts.of(mask, strength, round(GAP * side) | 1), np.zeros_like(mask)
-    able, most = _able(found, side, drawn)
+    able, most = _able(found, max(mask.shape), drawn)
     if not able.any():
         return kept
     # Ink by width is length.
@@ -718,16 +740,18 @@ def _able(found: _Parts, side: int, drawn: bool) -> tuple[np.ndarray, int]:
     hardly reaches into the picture is the rest of a line or an edge. In a photo, broad strokes may
     touch two borders if they turn, and are bold.
     """
-    slender, smallest = drawn | _slender(found), SMALLEST_DRAWN if drawn else SMALLEST
-    for most in (0, 2, 4) if drawn else (0, 1, 2):
-        able = np.minimum(found.lengths, found.inwards) >= smallest * side
-        able &= found.sides <= most
-        able[0] = False
-        if not drawn and most == 2:
-            able &= slender & found.turning & (found.strength > BOLD)
-        if able.any():
-            break
-    return (able & slender if (able & slender).any() else able), most
+    slender = drawn | _slender(found)
+    # Specks are able only where there is nothing larger.
+    for smallest in (SMALLEST, SMALLEST_DRAWN) if drawn else (SMALLEST,):
+        for most in (0, 2, 4) if drawn else (0, 1, 2):
+            able = np.minimum(found.lengths, found.inwards) >= smallest * side
+            able &= found.sides <= most
+            able[0] = False
+            if not drawn and most == 2:
+                able &= slender & found.turning & (found.strength > BOLD)
+            if able.any():
+                return (able & slender if (able & slender).any() else able), most
+    return able, most
 
 
 def _bodies(found: _Parts, hat: int) -> np.ndarray:
@@ -743,9 +767,12 @@ def _bodies(found: _Parts, hat: int) -> np.ndarray:
 
 
 def _underlines(found: _Parts, digit: int) -> np.ndarray:
-    """Which parts are flat strokes below a digit, `(n,)`: no digit has one of its own."""
+    """Which parts are rules below a digit, `(n,)`; the base of a 2 is nearer and narrower."""
     left, top, right, bottom = found.boxes.T
-    return (right - left > UNDERLINE * (bottom - top)) & (top + bottom > 2 * bottom[digit])
+    width, height = right - left, bottom - top
+    far = top - bottom[digit] > BASE_GAP * height[digit]
+    wide = (width > BASE_WIDTH * width[digit]) & (top + bottom > 2 * bottom[digit])
+    return (width > UNDERLINE * height) & (far | wide)
 
 
 def _of_one_hand(found: _Parts, digit: int) -> np.ndarray:

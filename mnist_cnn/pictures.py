@@ -124,11 +124,12 @@ def _cells(table: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     """The lines that are not empty, with their numbers; names of columns in small letters."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
-            header = stream.readline()
+            lines = enumerate(stream, start=1)
+            before, header = next((each for each in lines if each[1].strip()), (0, ""))
             comma = max(",;\t", key=header.count)
             columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=comma))]
             reader = csv.DictReader(stream, columns, delimiter=comma)
-            rows = [(reader.line_num + 1, row) for row in reader]
+            rows = [(before + reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise ValueError(f"cannot read {table}: {error}") from error
     rows = [

@@ -553,7 +553,7 @@ def test_a_sheet_between_black_bars_is_no_fat_digit(model):
 
 def test_an_underline_is_no_part_of_a_digit():
     drawing = sketch(3)
-    cv2.line(drawing, (70, 255), (210, 262), 0, 10)
+    cv2.line(drawing, (45, 255), (235, 262), 0, 10)
     assert close(frame(find_ink(drawing)), frame(find_ink(sketch(3))))
 
 
@@ -565,6 +565,39 @@ def test_what_is_drawn_around_a_digit_is_no_ink(kind):
     else:
         cv2.circle(picture, (140, 140), 135, 0, 4)
     assert close(frame(find_ink(picture)), frame(find_ink(sketch(3))))
+
+
+def test_the_base_of_a_broken_two_is_its_own(model):
+    canvas = np.full((400, 400), 255, np.uint8)
+    cv2.ellipse(canvas, (200, 130), (70, 70), 0, -160, 60, 0, 18)
+    cv2.line(canvas, (235, 190), (135, 300), 0, 18)
+    cv2.line(canvas, (140, 330), (270, 330), 0, 18)
+    assert model.predict(canvas).digit == 2
+
+
+def test_a_digit_at_the_border_is_read_beside_a_speck(model):
+    canvas = np.full((400, 400), 255, np.uint8)
+    cv2.polylines(canvas, [np.array([(120, 120), (280, 120), (190, 400)])], False, 0, 18)
+    cv2.circle(canvas, (30, 30), 5, 0, -1)
+    assert model.predict(canvas).digit == 7
+
+
+def test_a_badge_is_no_fat_zero(model):
+    badge = np.full((400, 400), 255, np.uint8)
+    cv2.circle(badge, (200, 200), 176, 90, -1)
+    cv2.polylines(badge, [np.array([(150, 110), (250, 110), (190, 290)])], False, 255, 22)
+    assert model.predict(badge).digit == 7
+
+
+@pytest.mark.parametrize("digit", [6, 8, 9])
+def test_what_lies_in_the_loop_of_a_digit_makes_it_no_frame(model, digit):
+    drawing = sketch(digit, 400)
+    contours, tree = cv2.findContours((drawing < 128).astype(np.uint8), cv2.RETR_CCOMP, 1)
+    holes = [contour for contour, own in zip(contours, tree[0], strict=True) if own[3] >= 0]
+    x, y, width, height = cv2.boundingRect(max(holes, key=cv2.contourArea))
+    blot = (x + width // 2, y + height // 2), (width // 6, height // 4)
+    cv2.ellipse(drawing, *blot, 0, 0, 360, 0, -1)
+    assert (find_ink(drawing)[sketch(digit, 400) < 128] > 0.5).mean() > 0.9
 
 
 @pytest.mark.parametrize("inside", ["dot", "slash"])

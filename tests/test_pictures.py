@@ -55,6 +55,7 @@ def test_rows_of_digits(tmp_path, frames, model):
 @pytest.mark.parametrize(
     "text",
     [
+        "\n\nfile,label\na.png,7\n",
         "\ufefffile,label\r\na.png,7\r\n\r\n",
         "File; Label\n a.png ; 7\n",
         "label\tnote\tfile\n7\t\ta.png\n \t\t\n",
