@@ -252,13 +252,14 @@ def _from_one_of_two_colours(pixels: np.ndarray, edge: np.ndarray) -> np.ndarray
     levels = np.round(edge * 255).astype(np.int32) @ (1 << 8 * np.arange(edge.shape[1]))
     _, firsts, counts = np.unique(levels, return_index=True, return_counts=True)
     for number in np.argsort(-counts)[:2]:  # the ground is seen more at the border
+        if counts[number] <= CUT_BORDER * len(edge):
+            return None
         colour = edge[firsts[number]]
         distance, at_border = _distance(pixels, colour), _distance(edge[:, None], colour)
         strongest = distance.max()
         ground, ink = (distance < EXACT).mean(), (distance > 0.85 * strongest).mean()
         if (
-            counts[number] > CUT_BORDER * len(edge)
-            and (at_border > 0.5 * strongest).mean() < CUT_BORDER_INK
+            (at_border > 0.5 * strongest).mean() < CUT_BORDER_INK
             and ground > CUT_GROUND
             and CUT_INK[0] < ink < CUT_INK[1]
             and ground + ink > TWO_COLOURS
