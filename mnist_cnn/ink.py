@@ -239,7 +239,7 @@ def _from_flat_ground(pixels: np.ndarray) -> np.ndarray | None:
     edge = np.concatenate([part.reshape(-1, channels) for part in strips])
     ground = np.median(edge, axis=0)
     small = min(height, width) < CLEANED
-    if (np.abs(edge - ground).max(1) < EXACT).mean() >= 0.7:
+    if (_distance(edge, ground) < EXACT).mean() >= 0.7:
         distance = _distance(pixels, ground)
         if small or (distance < FLAT).mean() > 0.5:
             return distance
@@ -255,7 +255,7 @@ def _from_one_of_two_colours(pixels: np.ndarray, edge: np.ndarray) -> np.ndarray
         if counts[number] <= CUT_BORDER * len(edge):
             return None
         colour = edge[firsts[number]]
-        distance, at_border = _distance(pixels, colour), _distance(edge[:, None], colour)
+        distance, at_border = _distance(pixels, colour), _distance(edge, colour)
         strongest = distance.max()
         ground, ink = (distance < EXACT).mean(), (distance > 0.85 * strongest).mean()
         if (

@@ -222,15 +222,17 @@ def test_weights_that_explode_are_never_saved(tmp_path, monkeypatch, capsys):
     assert done(out) == (0, 1)
 
 
-@pytest.mark.parametrize("kind", ["cpu", "cuda", "python", "worker"])
+@pytest.mark.parametrize(
+    "kind", ["cpu", "cuda", "python", "is killed by signal: Killed.", "exited unexpectedly"]
+)
 def test_out_of_memory_says_which_flag_to_lower(kind, tmp_path, monkeypatch, capsys):
     def too_large(self, *_):
         if kind == "cpu":
             torch.empty(1 << 50)
         if kind == "cuda":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
-        if kind == "worker":
-            raise RuntimeError("DataLoader worker (pid(s) 9) exited unexpectedly")
+        if kind not in ("cpu", "cuda", "python"):
+            raise RuntimeError(f"DataLoader worker (pid(s) 9) {kind}")
         raise MemoryError
 
     monkeypatch.setattr(train.Training, "update", too_large)
