@@ -1,7 +1,7 @@
 """Ink that no sensible reader takes for a digit: letters, signs, shapes, scribbles, pieces.
 
-Signs that are digits to some reader are left out: O o I l i J Z z S s B b G g q Q y a and
-their like, a bare line (a 1), a closed ring (a 0).
+Signs that are digits to some reader are left out: O o D I l i j Z z S s B b g q y and their like, a
+bare line (a 1), a closed ring (a 0).
 """
 
 import itertools
@@ -24,35 +24,61 @@ Source = tuple[np.ndarray, np.ndarray] | None  # MNIST's frames (N, 28, 28) and 
 Kind = Callable[[np.random.Generator, Source], np.ndarray]
 
 # Written as in `strokes.ALLOGRAPHS`.
-LETTERS = {
+CAPITALS = {
     "A": "5,100 50,0 | 95,100; 22,62 80,62",
+    "A, round": "8,100 12,40 50,0 88,40 92,100; 12,62 88,58",
+    "C": "94,20 62,0 18,18 4,54 24,92 62,100 96,78",
     "E": "90,0 10,0 | 10,100 | 92,100; 10,50 75,50",
+    "E, round": "92,10 34,6 8,50 32,94 94,94; 12,50 72,48",
+    "E, as an epsilon": "86,16 50,0 14,18 46,46 | 8,76 50,100 94,82",
     "F": "92,0 12,0 | 10,100; 12,46 78,46",
+    "F, curved": "4,12 40,0 98,4; 56,4 46,78 12,96; 26,52 80,46",
+    "G": "90,18 58,0 16,20 4,58 32,98 78,94 92,60 | 54,58",
+    "G, with a spur": "90,18 58,0 16,20 4,58 32,96 86,78; 54,56 92,54 | 92,102",
     "H": "10,0 10,100; 90,0 90,100; 10,50 90,50",
+    "J": "14,4 98,2; 62,3 60,80 36,100 6,82",
     "K": "12,0 12,100; 90,0 14,56; 36,42 92,100",
+    "K, curved": "12,0 12,100; 92,4 70,30 14,54; 36,48 60,70 68,96 98,98",
     "L": "14,0 12,100 | 90,100",
     "M": "5,100 12,0 | 50,70 | 88,0 | 95,100",
+    "M, round": "4,100 8,8 36,10 48,66 | 62,10 90,8 96,100",
     "N": "10,100 10,0 | 90,100 | 90,0",
+    "N, round": "4,92 18,6 34,20 66,84 82,96 96,4",
     "P": "14,0 14,100; 14,4 60,0 90,26 60,52 14,54",
+    "Q": "50,0 10,20 4,60 40,96 86,82 94,34 50,0; 56,62 104,106",
     "R": "14,0 14,100; 14,4 60,0 88,24 60,48 14,52 | 92,100",
+    "R, in one stroke": "14,100 16,2 | 62,0 88,22 60,46 20,50 | 60,66 94,100",
     "T": "2,2 98,2; 50,2 50,100",
+    "U": "6,0 8,66 40,100 76,92 92,62 | 94,0",
     "V": "5,0 50,100 | 95,0",
     "W": "0,0 25,100 | 50,25 | 75,100 | 100,0",
+    "W, round": "2,4 10,84 32,92 50,30 | 68,92 90,84 98,2",
     "X": "5,0 95,100; 95,0 5,100",
+    "Y": "4,0 50,48 | 96,0; 50,48 50,100",
+}
+SMALL = {
+    "a": "80,26 50,8 14,34 14,78 44,98 78,72; 82,8 80,82 100,98",
+    "a, with a roof": "14,24 46,2 78,16 82,60 86,98; 82,44 40,46 10,72 24,98 58,94 82,72",
+    "c": "88,24 56,4 16,28 10,72 50,100 92,82",
     "d": "80,62 50,44 14,60 16,94 50,100 80,80; 82,0 82,100",
     "e": "12,58 88,52 70,14 36,6 8,50 30,98 90,84",
     "f": "88,10 66,0 46,16 44,100; 14,42 82,42",
+    "f, long": "84,8 58,2 48,30 42,74 26,100 4,92; 18,42 82,40",
     "h": "14,0 14,100; 14,66 48,46 82,62 84,100",
     "k": "16,0 16,100; 78,40 18,72; 36,62 84,100",
     "m": "5,20 5,100; 5,40 28,18 48,40 48,100; 48,40 72,18 95,40 95,100",
     "n": "10,15 10,100; 10,45 50,14 88,40 88,100",
+    "p": "16,4 14,100; 16,24 52,4 88,24 66,56 18,54",
     "r": "20,12 22,100; 22,50 48,16 86,20",
     "t": "48,0 46,80 60,100 86,90; 12,28 88,28",
+    "t, as a cross": "52,0 50,100; 10,34 92,30",
     "u": "10,0 10,70 45,98 84,66; 86,0 88,100",
     "v": "5,0 48,100 | 95,0",
     "w": "2,5 10,80 30,95 50,60 | 70,95 90,80 98,5",
     "x": "8,0 88,100; 92,0 8,100",
+    "x, of two arcs": "6,8 34,4 48,44 36,90 4,98; 94,2 62,12 50,46 62,92 96,94",
 }
+LETTERS = CAPITALS | SMALL
 # Other alphabets; training sees none of them.
 FOREIGN = {
     "Zhe": "50,0 50,100; 5,0 40,50 5,100; 95,0 60,50 95,100",
@@ -96,6 +122,8 @@ SHAPES = {
     "wave": "0,50 16,20 34,80 50,20 66,80 84,20 100,50",
     "cloud": "12,80 0,58 22,46 26,18 58,14 70,36 98,44 94,78 12,80",
     "unfinished 4": "30,0 8,60 | 95,58",
+    "ampersand": "98,100 24,30 30,2 62,6 58,30 8,66 14,96 50,100 92,52",
+    "dollar": "92,18 52,6 12,24 46,50 92,74 52,94 6,82; 52,-8 48,108",
     "at": "66,38 44,32 32,52 48,68 66,40 | 70,66 90,60 94,28 56,2 12,22 6,66 40,98 84,90",
     "euro": "92,14 60,0 26,24 22,76 58,100 92,88; 4,40 70,40; 4,60 66,60",
 }  # fmt: skip
@@ -107,7 +135,7 @@ DOODLES = {
     "flower": "50,40 50,100; 50,22 34,4 50,2 52,20 70,4 82,20 58,28 80,44 60,54 50,36 34,52"
     " 20,40 44,26 20,18 30,6 50,22",
     "envelope": "0,15 0,85 | 100,85 | 100,15 | 0,15; 0,15 50,58 | 100,15",
-    "ampersand": "98,100 24,30 30,2 62,6 58,30 8,66 14,96 50,100 92,52",
+    "anchor": "50,0 42,8 50,16 58,8 50,0; 50,16 50,100; 28,30 72,30; 4,62 20,90 50,100 80,90 96,62",
     "umbrella": "0,50 22,10 50,0 78,10 100,50 | 75,42 50,50 25,42 0,50; 50,50 50,90 38,100 28,88",
     "car": "0,70 4,46 | 26,42 38,16 | 72,16 84,44 | 100,50 100,72 | 0,70;"
     " 22,72 14,84 24,96 34,84 22,72; 76,72 68,84 78,96 88,84 76,72",
@@ -117,10 +145,14 @@ DOODLES = {
     "infinity arrows": "0,20 100,20; 80,4 100,20 | 80,36; 100,80 0,80; 20,64 0,80 | 20,96",
 }  # fmt: skip
 
-# Printed signs, from the fonts that come with Matplotlib: arrows, mathematics, plane figures,
-# pictures. Left out are rings, narrow ones, those that are drawn as `DOODLES`, and what some reader
-# takes for a digit.
-FONTS = ("DejaVuSans", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono", "STIXGeneralItalic")
+# Printed letters and signs, from the fonts that come with Matplotlib: arrows, mathematics, plane
+# figures, pictures. Left out are rings, narrow ones, those that are drawn as `DOODLES`, and what
+# some reader takes for a digit.
+LETTER_FONTS = (
+    "DejaVuSans", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono", "STIXGeneral",
+    "STIXGeneralItalic", "cmmi10", "cmss10", "cmtt10",
+)
+SYMBOL_FONT = "DejaVuSans"
 SYMBOLS = (
     (0x2190, 0x21AE), (0x21B2, 0x21FF),
     (0x2200, 0x2200), (0x2206, 0x2207), (0x220E, 0x2214), (0x221F, 0x2226), (0x2234, 0x223E),
@@ -198,13 +230,20 @@ def _glyph(glyphs: dict[str, str], hand: Hand, rng: np.random.Generator) -> np.n
     return paint(write(glyph, hand, rng), Brush.random(rng, fattest=0.13), rng)
 
 
-def _printed(rng: np.random.Generator, source: Source) -> np.ndarray:
-    """A letter or a symbol of a font, bent as by a hand; half of the wide ones as an outline."""
-    signs = _printed_signs()
-    ink = np.pad(signs[rng.integers(len(signs))], 12).astype(np.float32) / 255
-    if rng.random() < 0.5 and stroke_width(ink) > 0.12 * min(ink.shape):
-        pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (int(rng.integers(3, 8)),) * 2)
-        ink = cv2.morphologyEx(ink, cv2.MORPH_GRADIENT, pen)
+def _printed_of(signs: Callable[[], list[np.ndarray]]) -> Kind:
+    def printed(rng: np.random.Generator, source: Source) -> np.ndarray:
+        """A sign of a font, bent as by a hand; half of the wide ones as an outline."""
+        choice = signs()
+        ink = np.pad(choice[rng.integers(len(choice))], 12).astype(np.float32) / 255
+        if rng.random() < 0.5 and stroke_width(ink) > 0.12 * min(ink.shape):
+            pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (int(rng.integers(3, 8)),) * 2)
+            ink = cv2.morphologyEx(ink, cv2.MORPH_GRADIENT, pen)
+        return _bent(ink, rng)
+
+    return printed
+
+
+def _bent(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     y, x = np.indices(ink.shape, np.float32) / len(ink) - 0.5
     turn = rng.normal(0, 0.12)
     bend = np.array([[1, rng.normal(0, 0.12)], [rng.normal(0, 0.12), 1]]) @ np.array(
@@ -220,24 +259,30 @@ def _printed(rng: np.random.Generator, source: Source) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _printed_signs() -> list[np.ndarray]:
-    """Square uint8 pictures of letters in all fonts and of the first one's symbols."""
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+def _printed_letters() -> list[np.ndarray]:
+    codes = sorted({ord(letter[0]) for letter in LETTERS})
+    return [sign for font in LETTER_FONTS for sign in _printed_signs(font, codes)]
+
+
+@lru_cache(maxsize=1)
+def _printed_symbols() -> list[np.ndarray]:
+    codes = [code for first, last in SYMBOLS for code in range(first, last + 1)]
+    return _printed_signs(SYMBOL_FONT, codes)
+
+
+def _printed_signs(name: str, codes: list[int]) -> list[np.ndarray]:
+    """Square uint8 pictures of those signs that the font has and that are not narrow."""
+    file = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf")
+    there, font = FT2Font(file).get_charmap(), ImageFont.truetype(file, 84)
     signs = []
-    for name in FONTS:
-        file = str(folder / f"{name}.ttf")
-        there, font = FT2Font(file).get_charmap(), ImageFont.truetype(file, 84)
-        codes = [ord(letter) for letter in LETTERS]
-        if name == FONTS[0]:
-            codes += [code for first, last in SYMBOLS for code in range(first, last + 1)]
-        for code in codes:
-            if code not in there:
-                continue
-            mask = font.getmask(chr(code))
-            sign = np.array(mask, np.uint8).reshape(mask.size[::-1])
-            sign = crop(sign, 100) if (sign > 100).any() else sign
-            if sign.shape[1] > NARROW * sign.shape[0]:
-                signs.append(_squared(sign))
+    for code in codes:
+        if code not in there:
+            continue
+        mask = font.getmask(chr(code))
+        sign = np.array(mask, np.uint8).reshape(mask.size[::-1])
+        sign = crop(sign, 100) if (sign > 100).any() else sign
+        if sign.shape[1] > NARROW * sign.shape[0]:
+            signs.append(_squared(sign))
     return signs
 
 
@@ -491,9 +536,11 @@ def _crossed_out(rng: np.random.Generator, source: Source) -> np.ndarray:
 
 
 KINDS: dict[str, Kind] = {
-    "letter": _letter_of(LETTERS),
+    "capital letter": _letter_of(CAPITALS),
+    "small letter": _letter_of(SMALL),
     "shape": _shape_of(SHAPES),
-    "printed": _printed,
+    "printed letter": _printed_of(_printed_letters),
+    "printed sign": _printed_of(_printed_symbols),
     "sign": _sign,
     "figure": _figure,
     "picture": _picture,
