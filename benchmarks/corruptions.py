@@ -54,7 +54,8 @@ def brightness(frame: Frame, rng: Rng) -> Frame:
 
 
 def translate(frame: Frame, rng: Rng) -> Frame:
-    return np.roll(frame, rng.integers(-4, 5, 2), (0, 1))
+    top, left = rng.integers(0, 9, 2)
+    return np.pad(frame, 4)[top : top + 28, left : left + 28]
 
 
 def stripe(frame: Frame, rng: Rng) -> Frame:

@@ -1,7 +1,7 @@
 """Write the measured numbers into README.md and the model card: `python -m benchmarks.render`.
 
-Numbers come from mnist_cnn/weights/report.json and from speed.json, reading.json, recipes.json and
-serving.json in benchmarks/, nowhere else.
+Numbers come from mnist_cnn/weights/report.json and from speed.json, reading.json, fonts.json,
+recipes.json and serving.json in benchmarks/, nowhere else.
 """
 
 import json
@@ -20,9 +20,9 @@ SLICES = ("spaced", "touching")
 def rendered() -> dict[Path, str]:
     """README and card as they should read."""
     report = json.loads((BUNDLED / "report.json").read_text(encoding="utf-8"))
-    speed, reading, recipes, serving = (
+    speed, reading, fonts, recipes, serving = (
         json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("speed", "reading", "recipes", "serving")
+        for name in ("speed", "reading", "fonts", "recipes", "serving")
     )
     readme = ROOT / "README.md"
     blocks = {
@@ -37,6 +37,7 @@ def rendered() -> dict[Path, str]:
         ),
         "changed": share_table("sketches", "read", reading["changed"]),
         "mnist_refused": _mnist_refused(reading["mnist_refused"]),
+        "fonts": _fonts_table(fonts),
     }
     return {
         readme: card.fill(readme.read_text(encoding="utf-8"), blocks),
@@ -191,6 +192,15 @@ def _mnist_refused(row: dict) -> str:
         f"Of the {row['n']:,} MNIST test digits, {row['share']:.2%} are refused "
         f"({_range(row)}); the accuracy above counts their likeliest digit all the same."
     )
+
+
+def _fonts_table(fonts: dict) -> str:
+    parts = {
+        "digits, read": fonts["digits"],
+        "rows of five digits, every digit read": fonts["rows"],
+        "letters and other signs, refused": fonts["signs"],
+    }
+    return share_table(f"of {len(fonts['fonts'])} fonts", "share", parts)
 
 
 def _named(shares: dict, words: tuple[str, ...]) -> dict:

@@ -5,8 +5,6 @@ Two words (see README): *ink* is `(H, W)` float32 in [0, 1], white strokes on bl
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ import numpy as np
 from PIL import Image
 
 from mnist_cnn.decode import MAX_FILE_BYTES, check_size, decode, header_size
+from mnist_cnn.printed_lines import without_lines
+from mnist_cnn.writing import BOLD, CONVEX, SMALLEST, is_convex, is_rectangle, writing
 
 # MNIST's geometry (LeCun et al. 1998): the digit's longer side is 20 pixels, its centre of mass
 # lies on pixel (14, 14) of a 28×28 frame.
@@ -35,51 +35,20 @@ CLEANED = 100  # pixels: smaller pictures are drawings without lines or specks
 WIDEST = 0.25  # twice the width of a fat stroke, so that crossings are narrower too
 PENS = 4  # strokes cross and run together, but no wider than so many pens …
 LEAST_WIDEST = 0.03  # … and than this, or blur would count as light
-LINE = 0.016  # how thick a printed line is
-THICK_LINE = 0.04  # and how thick at most
-LINE_GRID = 2  # pixels: on so fine a grid the ends of lines are compared
-AT_BORDER = 0.03  # of a line: so near the picture's border it must still be seen
-PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
-DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
-LINE_LENGTH = 0.3  # at least so long a stretch of a printed line is seen …
-ACROSS = 0.6  # … or such a share of a narrow picture's width, …
-OTHERS = 4  # … if there are so many others: fewer may be the stems of a row of digits
-LONGEST_GAP = 0.25  # of a line's length: longer ones part a stroke from what it points at
-SLOPE = 0.3  # of a line: it lies along one side of the picture or the other
-GAP = 0.012  # components nearer than this are one
-SMALLEST = 0.04  # a digit is at least this long …
-SMALLEST_DRAWN = 0.02  # … or on a drawing, which has less that could be mistaken for one
-NEAR = 0.3  # of the digit's length: parts farther away belong to something else
-BODY = 0.3  # of its length: what touches the border and is narrower is a line or an edge
-STAIN = 0.45  # of its length: what is wider is no stroke
-UNDERLINE = 3  # times as long as high, or longer, is a flat stroke
-BASE_GAP = 0.1  # of the digit's height: no farther below it lies the base of a broken 2 …
-BASE_WIDTH = 1.3  # … nor is it so many times as wide as the rest
-SAME_PEN = 2.2  # times the width of the digit's strokes: what is wider is of another pen
-SAME_HAND = 1.25  # times the width and the strength of the digit's strokes, or less apart
-FAR_LONGER = 2  # times as long as a digit found: a digit, of which that one is a part …
-LONGER = 1.2  # … or so much longer, if the same hand wrote it
-AS_STRONG = 0.6  # of the mean strength of a photo's digit: the others are no weaker
-SAME_INK = 0.75  # of its strength on a drawing: what is weaker is of another colour
-ALIKE = 0.5  # of the digit's height: what is lower is no second digit
 
 GROUND_EDGE = 0.06  # a step between two neighbours of the ground
 EXACT = 0.012  # three levels of 256: the ground of a drawing has one colour
+EVEN_BORDER = 0.7  # of the border has exactly one colour on a drawing
 EDGE = 0.02  # of the picture's side: the strip along its border that shows the ground
 FLAT = 0.05  # colours this close to each other count as one
 FAINTEST = 0.08  # weaker contrast than this is no ink
+FULL_INK = 0.85  # of the strongest: what is so strong is not a soft edge
 CUT_BORDER = 0.3  # of the border has the colour of the ground if a digit is cut out closely …
 CUT_BORDER_INK = 0.35  # … and less of it is ink: more is another sheet …
 CUT_GROUND = 0.12  # … and so much of the picture is ground …
 CUT_INK = (0.12, 0.65)  # … and so much full ink …
 TWO_COLOURS = 0.55  # … and so much either: the rest are the soft edges
-SQUARE = 0.9  # of the box around it: a shape that fills so much of it is a rectangle
-IN_BOX = 0.15  # of a rectangular hole's height: what is so high is written in it …
-IN_CIRCLE = 0.5  # … and of any other's
-CONVEX = 0.95  # of its convex hull: boxes, circles, sheets and badges fill so much of it …
-ROUND = 0.9  # … and the hole of a 0 so much
-BARE = 0.25  # width per length of a stroke without turns
-BOLD = 0.55  # mean contrast: no shadow is as dark as ink may be
+ROUND = 0.9  # of its convex hull: the hole of a 0 fills so much of it
 LOUDEST = 0.3  # stronger contrast than this is no noise
 FAINT_PART = 0.3  # of the ink's usual contrast: a pen pressed lightly leaves no less anywhere
 VISIBLE = 0.15  # ink under this is taken for noise when the digit's box is measured
@@ -239,7 +208,7 @@ def _from_flat_ground(pixels: np.ndarray) -> np.ndarray | None:
     edge = np.concatenate([part.reshape(-1, channels) for part in strips])
     ground = np.median(edge, axis=0)
     small = min(height, width) < CLEANED
-    if (_distance(edge, ground) < EXACT).mean() >= 0.7:
+    if (_distance(edge, ground) < EXACT).mean() >= EVEN_BORDER:
         distance = _distance(pixels, ground)
         if small or (distance < FLAT).mean() > 0.5:
             return distance
@@ -257,7 +226,7 @@ def _from_one_of_two_colours(pixels: np.ndarray, edge: np.ndarray) -> np.ndarray
         colour = edge[firsts[number]]
         distance, at_border = _distance(pixels, colour), _distance(edge, colour)
         strongest = distance.max()
-        ground, ink = (distance < EXACT).mean(), (distance > 0.85 * strongest).mean()
+        ground, ink = (distance < EXACT).mean(), (distance > FULL_INK * strongest).mean()
         if (
             (at_border > 0.5 * strongest).mean() < CUT_BORDER_INK
             and ground > CUT_GROUND
@@ -276,17 +245,11 @@ def _is_sheet(mask: np.ndarray) -> bool:
     contours, tree = cv2.findContours(mask.view(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
     areas = [cv2.contourArea(contour) for contour in contours]
     largest = int(np.argmax(areas))
-    _, _, width, height = cv2.boundingRect(contours[largest])
     holes = np.flatnonzero(tree[0, :, 3] == largest)
-    if areas[largest] > SQUARE * (width - 1) * (height - 1):
+    if is_rectangle(contours[largest]):
         return len(holes) > 0
-    written = (tree[0, hole, 2] >= 0 or not _is_convex(contours[hole], ROUND) for hole in holes)
-    return _is_convex(contours[largest], CONVEX) and any(written)
-
-
-def _is_convex(contour: np.ndarray, least: float) -> bool:
-    """Whether a contour fills at least such a share of its convex hull."""
-    return cv2.contourArea(contour) > least * cv2.contourArea(cv2.convexHull(contour))
+    written = (tree[0, hole, 2] >= 0 or not is_convex(contours[hole], ROUND) for hole in holes)
+    return is_convex(contours[largest], CONVEX) and any(written)
 
 
 def _distance(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
@@ -308,8 +271,8 @@ def _flat_ink(ink: np.ndarray) -> np.ndarray:
         return ink
     mask, faint = ((ink > level).astype(np.uint8) for level in (0.5, VISIBLE))
     if max(mask[0].any(), mask[-1].any(), mask[:, 0].any(), mask[:, -1].any()):
-        mask = _without_lines(mask, faint, ink)
-    mask = _writing(mask, ink, drawn=True)
+        mask = without_lines(mask, faint, ink)
+    mask = writing(mask, ink, drawn=True)
     return ink * cv2.dilate(mask, np.ones((5, 5), np.uint8))
 
 
@@ -373,8 +336,8 @@ def _photo_mask(grey: np.ndarray, widest: float) -> tuple[np.ndarray, np.ndarray
     # Faint lines are found whole at a lower level than ink.
     faint = contrast > max(0.5 * FAINTEST, 3 * noise)
     mask, faint = (contrast > max(floor, weak)).astype(np.uint8), faint.astype(np.uint8)
-    mask = _without_lines(mask, faint, contrast)
-    return contrast, _writing(_grown_from(contrast > strong, mask), contrast, drawn=False)
+    mask = without_lines(mask, faint, contrast)
+    return contrast, writing(_grown_from(contrast > strong, mask), contrast, drawn=False)
 
 
 def _contrast(grey: np.ndarray, widest: float) -> np.ndarray:
@@ -453,349 +416,6 @@ def _grown_from(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
     _, labels = cv2.connectedComponents(mask, connectivity=8)
     kept = np.unique(labels[seeds & (mask > 0)])
     return (np.isin(labels, kept) & (mask > 0)).astype(np.uint8)
-
-
-def _without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """Erase the printed lines that `faint` shows from a mask of ink.
-
-    As in the removal of staff lines from music (Dalitz et al. 2008), a line's pixel is erased where
-    the ink across the line is no thicker than a line, so that strokes that cross it stay whole. So
-    do strokes along it if they are clearly stronger than it is.
-    """
-    lines = _printed_lines(faint)
-    if not lines.size:
-        return mask
-    upright = np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
-    pieces = lines[~upright], lines[upright]
-    # Within a pixel, by which the transform may miss a thin line.
-    near = cv2.dilate(mask, np.ones((3, 3)))
-    seen = np.array([values.mean() > PRESENT for values in _along(lines, near)], bool)
-    lines, upright = lines[seen], upright[seen]
-    # What lies on the lines in the mask may be a stroke; a line is no thicker than it is elsewhere.
-    thick = min(_thickness(lines, mask), _thickness(lines, faint))
-    darker = _darker_strokes(mask, strength, lines)
-    for group, across in ((lines[~upright], (thick + 2, 1)), (lines[upright], (1, thick + 2))):
-        strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(across, np.uint8))
-        erased = (_drawn(group, mask.shape, thick + 4) > 0) & ~darker
-        mask = np.where(erased, strokes, mask)
-    return _without_pieces(mask, pieces, thick)
-
-
-def _thickness(lines: np.ndarray, mask: np.ndarray) -> int:
-    """How thick lines usually are in a mask, in pixels."""
-    depth = cv2.dilate(cv2.distanceTransform(mask, cv2.DIST_L2, 3), np.ones((5, 5)))
-    depth = depth[(_drawn(lines, mask.shape, 3) & mask) > 0]
-    return 2 * round(float(np.median(depth))) if depth.size else 1
-
-
-def _without_pieces(mask: np.ndarray, lines: tuple[np.ndarray, ...], thick: int) -> np.ndarray:
-    """Drop what lies wholly on a line, and along it: the lying lines, the upright ones."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    width, height = stats[:, 2], stats[:, 3]
-    kept = np.ones(count, bool)
-    for group, long, short in zip(lines, (width, height), (height, width), strict=True):
-        wide = _drawn(group, mask.shape, thick + 4)
-        share = np.bincount(labels.ravel(), wide.ravel(), count) / np.bincount(labels.ravel())
-        kept &= (share < 0.9) | (short > 2 * thick + 4 + SLOPE * long)
-    return mask * kept[labels].astype(np.uint8)
-
-
-def _darker_strokes(mask: np.ndarray, strength: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """What is so much stronger than printed lines, over a stroke's length, that it is no line.
-
-    Shorter things may be places where two lines cross.
-    """
-    peak = cv2.dilate(strength.astype(np.float32), np.ones((3, 3)))
-    usual = [float(np.median(values)) for values in _along(lines, peak)]
-    stronger = mask * (strength > DARKER * max(usual, default=1)).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(stronger, connectivity=8)
-    long = stats[:, 2:4].max(1) >= SMALLEST * max(mask.shape)
-    long[0] = False
-    return long[labels]
-
-
-def _along(lines: np.ndarray, levels: np.ndarray) -> Iterator[np.ndarray]:
-    """What a picture holds along each of `(n, 2, 2)` lines; one by one, for noise has thousands."""
-    part = np.linspace(0, 1, max(levels.shape))[:, None]
-    for start, end in lines:
-        x, y = np.round(start + part * (end - start)).astype(int).T
-        yield levels[y, x]
-
-
-def _drawn(lines: np.ndarray, shape: tuple[int, int], thick: int) -> np.ndarray:
-    """A mask of `(n, 2, 2)` lines."""
-    mask = np.zeros(shape, np.uint8)
-    cv2.polylines(mask, [*lines.astype(np.int32)], False, 1, thick)
-    return mask
-
-
-def _printed_lines(mask: np.ndarray) -> np.ndarray:
-    """Lines from border to border, `(n, 2, 2)` as x, y, that are printed and not written.
-
-    A thin straight line is printed if it runs through the whole picture, or through half of it,
-    without a long gap, and beside another. In a narrow picture, strokes run through all of it, too:
-    there it must be one of many. A thicker one, as a close look at ruled paper shows it, must leave
-    the picture at both ends, for strokes may be as thick and as long.
-    """
-    thin, covered, gaps, _ = _straight_lines(mask, LINE)
-    apart, parallel = _beside_each_other(thin)
-    spaces = apart // (3 * LINE * max(mask.shape))
-    beside = parallel & (spaces > 0)
-    seen = covered * np.linalg.norm(thin[:, 1] - thin[:, 0], axis=1)
-    long = seen >= LINE_LENGTH * max(mask.shape)
-    through, partly = covered > 0.85, (covered > 0.5) & (gaps < LONGEST_GAP)
-    # The transform finds a line again and again, at almost the same place.
-    others = [len(set(row[there])) for row, there in zip(spaces, beside & through, strict=True)]
-    many = np.array(others, int) >= OTHERS
-    thin = thin[(through & (long | many)) | (partly & long & (beside & partly).any(1))]
-    # Thick lines are as well seen, and sooner found, at half the size.
-    half = _resized(mask, 0.5)
-    thick, covered, _, whole = _straight_lines(half, THICK_LINE)
-    lines = np.concatenate([thin, 2 * thick[(covered > 0.85) & whole]])
-    _, first = np.unique(lines // LINE_GRID, axis=0, return_index=True)
-    return lines[first]
-
-
-def _straight_lines(mask: np.ndarray, widest: float) -> tuple[np.ndarray, ...]:
-    """Straight lines in a mask, by the Hough transform (Matas et al. 2000), to the border and back.
-
-    Returns:
-        lines: `(n, 2, 2)` int, the ends of each on the picture's border, as x, y.
-        covered: `(n,)`, the share of each that is in the mask.
-        gaps: `(n,)`, the share of each that lies in its longest gap between two covered parts.
-        whole: `(n,)` bool, whether the mask covers both its ends.
-    """
-    side = max(mask.shape)
-    thick = max(2, round(widest * side))
-    shortest = round(min(LINE_LENGTH * side, ACROSS * min(mask.shape)))
-    thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
-    votes = max(1, shortest // 2)
-    found = cv2.HoughLinesP(thin, 1, np.pi / 360, votes, None, shortest, side // 2)
-    if found is None:
-        return np.zeros((0, 2, 2), int), np.zeros(0), np.zeros(0), np.zeros(0, bool)
-    ends = found.reshape(-1, 2, 2).astype(np.float64)  # (n, 2, 2)
-    middle, along = ends.mean(1), ends[:, 1] - ends[:, 0]
-    along /= np.linalg.norm(along, axis=1, keepdims=True)
-    reach = np.arange(-2 * side, 2 * side, 2)[:, None]
-    points = np.round(middle[:, None] + along[:, None] * reach).astype(int)  # (n, 2 side, 2)
-    inside = ((points >= 0) & (points < mask.shape[::-1])).all(2)
-    x, y = np.where(inside[..., None], points, 0).transpose(2, 0, 1)
-    inked = inside & (cv2.dilate(mask, np.ones((3, 3)))[y, x] > 0)
-    lines, gaps, whole = [], [], []
-    for place, there, ink in zip(points, inside, inked, strict=True):
-        lines.append(place[there][[0, -1]])
-        ink = ink[there]
-        gaps.append((np.diff(np.flatnonzero(ink)).max(initial=1) - 1) / len(ink))
-        near = max(1, round(AT_BORDER * len(ink)))
-        whole.append(ink[:near].any() and ink[-near:].any())
-    return np.array(lines), inked.sum(1) / inside.sum(1), np.array(gaps), np.array(whole)
-
-
-def _beside_each_other(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far the middle of each line lies from every other, and which are parallel; `(n, n)`."""
-    middle, along = lines.mean(1), (lines[:, 1] - lines[:, 0]).astype(np.float64)
-    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1)
-    apart = middle[:, None] - middle  # (n, n, 2)
-    apart = np.abs(apart[..., 0] * along[:, 1, None] - apart[..., 1] * along[:, 0, None])
-    return apart, np.abs(along @ along.T) > np.cos(np.radians(5))
-
-
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """Connected parts of a mask, of which those nearer than a gap count as one; the first is none.
-
-    Lengths are in pixels.
-    """
-
-    window: tuple[slice, slice]  # where in the mask they all lie
-    labels: np.ndarray  # of the window's pixels: which part each belongs to
-    boxes: np.ndarray  # (n, 4): left, top, right, bottom
-    sides: np.ndarray  # (n,): how many of the picture's borders each touches
-    inwards: np.ndarray  # (n,): how far it reaches into the picture from there
-    lengths: np.ndarray  # (n,): the box's longer side
-    widths: np.ndarray  # (n,): of its strokes
-    area: np.ndarray  # (n,): pixels
-    ink: np.ndarray  # (n,): the same, each pixel by its strength
-
-    @classmethod
-    def of(cls, mask: np.ndarray, strength: np.ndarray, joint: int) -> "_Parts":
-        window = _around(mask, joint)
-        part, strength = mask[window], strength[window]
-        wide = cv2.dilate(part, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (joint, joint)))
-        n, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
-        corner, size = stats[:, :2] + (window[1].start, window[0].start), stats[:, 2:4]
-        at_start, at_end = corner <= 0, corner + size >= mask.shape[::-1]
-        on, depth = part > 0, cv2.distanceTransform(part, cv2.DIST_L2, 5)
-        area, ink, depth = (
-            np.bincount(labels[on], by if by is None else by[on], n)
-            for by in (None, strength, depth)
-        )
-        return cls(
-            window,
-            labels,
-            np.concatenate([corner, corner + size], axis=1),
-            sides=at_start.sum(1) + at_end.sum(1),
-            inwards=np.where(at_start | at_end, size, max(mask.shape)).min(1),
-            lengths=size.max(1) - joint + 1,
-            widths=4 * depth / np.maximum(area, 1),
-            area=area,
-            ink=ink,
-        )
-
-    @property
-    def strength(self) -> np.ndarray:
-        """The mean strength of the ink of each, `(n,)`."""
-        return self.ink / np.maximum(self.area, 1)
-
-    @property
-    def turning(self) -> np.ndarray:
-        """Which are neither a line nor an edge, `(n,)`."""
-        size = self.boxes[:, 2:] - self.boxes[:, :2]
-        return size.min(1) > BODY * size.max(1)
-
-
-def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """The part of a picture that holds all of a mask and, where there is as much, a margin."""
-    left, top, width, height = cv2.boundingRect(mask)
-    return (
-        slice(max(top - margin, 0), top + height + margin),
-        slice(max(left - margin, 0), left + width + margin),
-    )
-
-
-def _without_frames(mask: np.ndarray) -> np.ndarray:
-    """The mask of a drawing without what stands around something else: a box or a circle."""
-    contours, tree = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
-    parents = tree[0, :, 3] if tree is not None else np.zeros(0, int)
-    inner = np.flatnonzero((parents >= 0) & (parents[parents] >= 0))  # in the hole of another part
-    least = SMALLEST_DRAWN * max(mask.shape)
-    framed = [
-        i
-        for i in inner
-        if _is_framed(contours[i], contours[parents[i]], least)
-        and _is_convex(contours[parents[parents[i]]], CONVEX)
-    ]
-    if not framed:
-        return mask
-    _, labels = cv2.connectedComponents(mask, connectivity=8)
-    frames = [contours[parents[parents[i]]][0, 0] for i in framed]  # x, y of a pixel of each
-    return mask * ~np.isin(labels, [labels[y, x] for x, y in frames])
-
-
-def _is_framed(inner: np.ndarray, hole: np.ndarray, least: float) -> bool:
-    """Whether a part in a hole of another is written in it; both are contours.
-
-    The dot or the slash in a 0 is a part of the digit, and what is lower than `least` a speck.
-    """
-    (_, _, _, high), (_, _, width, height) = cv2.boundingRect(inner), cv2.boundingRect(hole)
-    sides = cv2.minAreaRect(inner)[1]
-    is_bare = min(sides) < BARE * max(sides)
-    if cv2.contourArea(hole) > SQUARE * width * height:
-        return high > max(IN_BOX * height, least) and not (is_bare and width < 0.7 * height)
-    return high > max(IN_CIRCLE * height, least) and not is_bare
-
-
-def _writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
-    """The parts of a mask that make up the digit, or several of them.
-
-    The part with the longest strokes is a digit, and so is every other that is about as high. With
-    each goes what lies close to it and is not too small against it: a detached hat, the part beyond
-    a gap. In a photo, what no pen of the same width drew is a stain, a shadow or a reflection, and
-    what is much weaker is of another ink; on a drawing, what is both, and at the border, is.
-    """
-    mask = _without_frames(mask) if drawn else mask
-    # Of a drawn strip (a row of digits) the height counts; a photo is seldom one.
-    side = min(max(mask.shape), 2 * min(mask.shape)) if drawn else max(mask.shape)
-    found, kept = _Parts.of(mask, strength, round(GAP * side) | 1), np.zeros_like(mask)
-    able, most = _able(found, max(mask.shape), drawn)
-    if not able.any():
-        return kept
-    # Ink by width is length.
-    main = int(np.argmax(able * found.ink / np.maximum(found.widths, 1)))
-    same_ink = (found.sides == 0) | (found.strength >= SAME_INK * found.strength[main])
-    same_pen = (found.widths <= SAME_PEN * found.widths[main]) | (drawn & same_ink)
-    body = same_pen & _bodies(found, main) & (drawn | _slender(found))
-    if (body & ~able).any():
-        able, main = able | body, int(np.argmax(body * found.ink))
-    # Heights compare: digits that run together are as high as one, but longer.
-    height = found.boxes[:, 3] - found.boxes[:, 1]
-    as_strong = drawn | (found.strength >= AS_STRONG * found.strength[main])
-    digits = np.flatnonzero(able & same_pen & as_strong & (height >= ALIKE * height[main]))
-    part = np.any([_near(found, digit) for digit in digits], axis=0) & same_pen
-    part &= (found.lengths >= 0.1 * height[main]) & (
-        found.ink >= 0.02 * np.median(found.ink[digits])
-    )
-    part &= (found.sides <= (max(most, 2) if drawn else most)) | able
-    part[0] = False
-    if len(digits) == 1:
-        part &= ~_underlines(found, main)
-    kept[found.window] = part[found.labels] * mask[found.window]
-    return kept
-
-
-def _able(found: _Parts, side: int, drawn: bool) -> tuple[np.ndarray, int]:
-    """Which parts may be a digit, and how many of the picture's borders they may touch.
-
-    What touches a border is no digit (a finger, the table, a shadow, a dark scanner lid) if
-    anything of a digit's size does not; on a drawn picture it may still be a part of one. What
-    hardly reaches into the picture is the rest of a line or an edge. In a photo, broad strokes may
-    touch two borders if they turn, and are bold.
-    """
-    slender = drawn | _slender(found)
-    # Specks are able only where there is nothing larger.
-    for smallest in (SMALLEST, SMALLEST_DRAWN) if drawn else (SMALLEST,):
-        for most in (0, 2, 4) if drawn else (0, 1, 2):
-            able = np.minimum(found.lengths, found.inwards) >= smallest * side
-            able &= found.sides <= most
-            able[0] = False
-            if not drawn and most == 2:
-                able &= slender & found.turning & (found.strength > BOLD)
-            if able.any():
-                return (able & slender if (able & slender).any() else able), most
-    return able, most
-
-
-def _bodies(found: _Parts, hat: int) -> np.ndarray:
-    """Which parts may be the digit of which one is but the hat or the dot, `(n,)`.
-
-    For a hat may be all of a digit that stays clear of the picture's border.
-    """
-    longer = found.lengths / found.lengths[hat]
-    longer = (longer > FAR_LONGER) | ((longer > LONGER) & _of_one_hand(found, hat))
-    bodies = longer & found.turning & (found.sides <= 2) & _near(found, hat)
-    bodies[0] = False
-    return bodies
-
-
-def _underlines(found: _Parts, digit: int) -> np.ndarray:
-    """Which parts are rules below a digit, `(n,)`; the base of a 2 is nearer and narrower."""
-    left, top, right, bottom = found.boxes.T
-    width, height = right - left, bottom - top
-    far = top - bottom[digit] > BASE_GAP * height[digit]
-    wide = (width > BASE_WIDTH * width[digit]) & (top + bottom > 2 * bottom[digit])
-    return (width > UNDERLINE * height) & (far | wide)
-
-
-def _of_one_hand(found: _Parts, digit: int) -> np.ndarray:
-    """Which parts have strokes as wide and as strong as those of a digit, `(n,)`."""
-    ratios = np.array([of / of[digit] for of in (found.widths, found.strength)])
-    return ((ratios > 1 / SAME_HAND) & (ratios < SAME_HAND)).all(0)
-
-
-def _slender(found: _Parts) -> np.ndarray:
-    """Which parts are no stains, `(n,)`."""
-    return found.widths <= STAIN * found.lengths
-
-
-def _near(found: _Parts, digit: int) -> np.ndarray:
-    """Which parts lie close to a digit, `(n,)`."""
-    return _gaps(found.boxes, found.boxes[digit]) <= NEAR * found.lengths[digit]
-
-
-def _gaps(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """How far boxes lie from a box; 0 if they overlap."""
-    apart = np.maximum(boxes[:, :2] - box[2:], box[:2] - boxes[:, 2:])
-    return np.hypot(*np.maximum(apart, 0).T)
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

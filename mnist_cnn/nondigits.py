@@ -149,8 +149,15 @@ DOODLES = {
 # figures, pictures. Left out are rings, narrow ones, those that are drawn as `DOODLES`, and what
 # some reader takes for a digit.
 LETTER_FONTS = (
-    "DejaVuSans", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono", "STIXGeneral",
-    "STIXGeneralItalic", "cmmi10", "cmss10", "cmtt10",
+    "DejaVuSans",
+    "DejaVuSerif",
+    "DejaVuSerif-Italic",
+    "DejaVuSansMono",
+    "STIXGeneral",
+    "STIXGeneralItalic",
+    "cmmi10",
+    "cmss10",
+    "cmtt10",
 )
 SYMBOL_FONT = "DejaVuSans"
 SYMBOLS = (

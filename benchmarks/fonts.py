@@ -1,0 +1,71 @@
+"""What the bundled weights read of fonts that imitate handwriting: many hands, and their letters.
+
+    npm install --no-save --prefix fonts $(cat benchmarks/fonts.txt)
+    python -m benchmarks.fonts $(find fonts -name '*-latin-400-normal.woff')
+
+Writes benchmarks/fonts.json. People who know nothing of this project drew these shapes. They are no
+part of the training, and no choice was made on them: mistakes are not looked at one by one.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+import train
+from benchmarks.reading import ROOT, SEED, share
+from mnist_cnn import load_model
+
+HEIGHT, BORDER = 160, 120  # pixels
+DIGITS = "0123456789"
+# Without what is a digit to some reader: O o D I l i j Z z S s B b g q y.
+SIGNS = "ACEFGHJKLMNPQRTUVWXYacdefhkmnprtuvwx?&#%@$+=*"
+ROW = 5  # digits
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", type=Path, nargs="+", help="fonts: .ttf, .otf or .woff")
+    files = sorted(parser.parse_args().files, key=lambda file: file.stem)
+    model, rng = load_model(), np.random.default_rng(SEED)
+    digits, rows, signs = [], [], []  # whether each is right
+    for file in files:
+        row = "".join(rng.choice(list(DIGITS), ROW))
+        rows.append(model.read(written(row, file)).text == row)
+        digits += [str(model.predict(written(each, file)).digit) == each for each in DIGITS]
+        signs += [model.predict(written(each, file)).digit is None for each in SIGNS]
+    report = {
+        "fonts": [file.stem for file in files],
+        "digits": share(sum(digits), len(digits)),
+        "rows": share(sum(rows), len(rows)),
+        "signs": share(sum(signs), len(signs)),
+        "weights_accuracy": model.report["test"]["accuracy"],
+        "machine": train.machine(torch.device("cpu")),
+        "versions": train.versions(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    target = ROOT / "benchmarks" / "fonts.json"
+    target.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"wrote {target.name}")
+    return 0
+
+
+def written(text: str, file: Path) -> np.ndarray:
+    """Black on white, `(H, W, 3)` uint8: text in a font, without the space that the font leaves."""
+    font = ImageFont.truetype(file, 100)
+    _, top, _, bottom = font.getbbox(text)
+    font = ImageFont.truetype(file, 100 * HEIGHT / (bottom - top))
+    left, top, right, bottom = font.getbbox(text)
+    size = round(right - left) + 2 * BORDER, round(bottom - top) + 2 * BORDER
+    picture = Image.new("RGB", size, "white")
+    ImageDraw.Draw(picture).text((BORDER - left, BORDER - top), text, "black", font)
+    return np.asarray(picture)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
