@@ -200,7 +200,7 @@ def _fonts_table(fonts: dict) -> str:
         "rows of five digits, every digit read": fonts["rows"],
         "letters and other signs, refused": fonts["signs"],
     }
-    return share_table(f"of {len(fonts['fonts'])} fonts", "share", parts)
+    return share_table(f"of {fonts['fonts']} fonts", "share", parts)
 
 
 def _named(shares: dict, words: tuple[str, ...]) -> dict:

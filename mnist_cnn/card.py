@@ -248,8 +248,8 @@ _ADDED = {
     "that are rare in the USA (a 1 with a flag, a 7 with a bar)",
     "reinked_digits": "training digits drawn again from their skeletons with other pens",
     "candidates": "digits, whole and broken, cut out of lines of touching digits",
-    "nondigits": "non-digits (letters, printed signs, shapes, scribbles, pieces of digits, several "
-    "digits at once)",
+    "nondigits": "non-digits (letters, drawn and printed, symbols, shapes, scribbles, "
+    "pieces of digits, several digits at once)",
 }
 
 

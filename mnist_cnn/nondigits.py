@@ -84,7 +84,7 @@ FOREIGN = {
     "Zhe": "50,0 50,100; 5,0 40,50 5,100; 95,0 60,50 95,100",
     "Sha": "5,0 5,100 | 95,100 | 95,0; 50,0 50,100",
     "Yu": "8,0 8,100; 8,50 42,50; 68,0 42,50 68,100 96,50 68,0",
-    "psi": "8,10 12,50 50,62 88,50 92,10; 50,0 50,100",
+    "Ya": "86,0 86,100; 86,4 42,0 14,24 42,48 86,50; 52,50 8,100",
     "pi": "2,8 98,4; 30,6 22,100; 70,6 74,90 92,96",
     "lambda": "12,0 34,6 88,100; 46,38 8,100",
     "Omega": "2,98 36,96 | 8,50 30,6 70,6 92,50 64,96 | 98,98",
@@ -130,24 +130,22 @@ SHAPES = {
 # Shapes that training does not see.
 DOODLES = {
     "fish": "0,50 40,18 78,48 100,78 | 98,22 | 78,52 40,82 0,50; 24,42 25,44",
-    "cup": "4,10 14,100 | 66,100 | 76,10 | 4,10; 74,30 100,40 94,66 70,70",
+    "lamp": "30,0 8,44 | 92,44 | 70,0 | 30,0; 50,44 50,96; 20,98 80,98",
     "fir": "50,0 10,40 | 34,38 | 0,78 | 100,78 | 66,38 | 90,40 | 50,0; 50,78 50,100",
-    "flower": "50,40 50,100; 50,22 34,4 50,2 52,20 70,4 82,20 58,28 80,44 60,54 50,36 34,52"
-    " 20,40 44,26 20,18 30,6 50,22",
+    "bicycle": "24,58 4,78 24,98 44,78 24,58; 76,58 56,78 76,98 96,78 76,58; 24,78 40,36 70,36"
+    " 76,78; 40,36 54,78 70,36; 32,28 48,28",
     "envelope": "0,15 0,85 | 100,85 | 100,15 | 0,15; 0,15 50,58 | 100,15",
-    "anchor": "50,0 42,8 50,16 58,8 50,0; 50,16 50,100; 28,30 72,30; 4,62 20,90 50,100 80,90 96,62",
+    "kite": "50,0 14,34 | 50,72 | 86,34 | 50,0 | 50,72 60,84 46,92 58,104; 14,34 86,34",
     "umbrella": "0,50 22,10 50,0 78,10 100,50 | 75,42 50,50 25,42 0,50; 50,50 50,90 38,100 28,88",
     "car": "0,70 4,46 | 26,42 38,16 | 72,16 84,44 | 100,50 100,72 | 0,70;"
     " 22,72 14,84 24,96 34,84 22,72; 76,72 68,84 78,96 88,84 76,72",
     "note": "30,86 10,78 4,94 22,98 30,86 | 30,0 | 90,10 | 90,80 70,74 66,92 84,94 90,80",
     "crossed circles": "34,0 2,40 34,80 68,40 34,0; 66,20 32,60 66,100 98,60 66,20",
     "angry face": "4,2 0,98 | 98,98 | 98,2 | 4,2; 20,26 40,40; 80,26 60,40; 24,76 50,62 76,76",
-    "infinity arrows": "0,20 100,20; 80,4 100,20 | 80,36; 100,80 0,80; 20,64 0,80 | 20,96",
+    "ladder": "20,0 8,100; 80,0 92,100; 18,20 82,20; 14,48 86,48; 11,76 89,76",
 }  # fmt: skip
 
-# Printed letters and signs, from the fonts that come with Matplotlib: arrows, mathematics, plane
-# figures, pictures. Left out are rings, narrow ones, those that are drawn as `DOODLES`, and what
-# some reader takes for a digit.
+# Printed letters and symbols are from the fonts that come with Matplotlib.
 LETTER_FONTS = (
     "DejaVuSans",
     "DejaVuSerif",
@@ -160,6 +158,8 @@ LETTER_FONTS = (
     "cmtt10",
 )
 SYMBOL_FONT = "DejaVuSans"
+# Arrows, mathematics, plane figures, pictures. Left out are rings, those that are drawn as
+# `DOODLES`, and what some reader takes for a digit.
 SYMBOLS = (
     (0x2190, 0x21AE), (0x21B2, 0x21FF),
     (0x2200, 0x2200), (0x2206, 0x2207), (0x220E, 0x2214), (0x221F, 0x2226), (0x2234, 0x223E),
@@ -237,10 +237,10 @@ def _glyph(glyphs: dict[str, str], hand: Hand, rng: np.random.Generator) -> np.n
     return paint(write(glyph, hand, rng), Brush.random(rng, fattest=0.13), rng)
 
 
-def _printed_of(signs: Callable[[], list[np.ndarray]]) -> Kind:
+def _printed_of(glyphs: Callable[[], list[np.ndarray]]) -> Kind:
     def printed(rng: np.random.Generator, source: Source) -> np.ndarray:
-        """A sign of a font, bent as by a hand; half of the wide ones as an outline."""
-        choice = signs()
+        """A glyph of a font, bent as by a hand; half of the wide ones as an outline."""
+        choice = glyphs()  # not before it is asked for: fonts take a while to open
         ink = np.pad(choice[rng.integers(len(choice))], 12).astype(np.float32) / 255
         if rng.random() < 0.5 and stroke_width(ink) > 0.12 * min(ink.shape):
             pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (int(rng.integers(3, 8)),) * 2)
@@ -268,36 +268,36 @@ def _bent(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _printed_letters() -> list[np.ndarray]:
     codes = sorted({ord(letter[0]) for letter in LETTERS})
-    return [sign for font in LETTER_FONTS for sign in _printed_signs(font, codes)]
+    return [glyph for font in LETTER_FONTS for glyph in _glyphs_of(font, codes)]
 
 
 @lru_cache(maxsize=1)
 def _printed_symbols() -> list[np.ndarray]:
     codes = [code for first, last in SYMBOLS for code in range(first, last + 1)]
-    return _printed_signs(SYMBOL_FONT, codes)
+    return _glyphs_of(SYMBOL_FONT, codes)
 
 
-def _printed_signs(name: str, codes: list[int]) -> list[np.ndarray]:
-    """Square uint8 pictures of those signs that the font has and that are not narrow."""
+def _glyphs_of(name: str, codes: list[int]) -> list[np.ndarray]:
+    """Square uint8 pictures of those codes that the font has and that are not narrow."""
     file = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf")
     there, font = FT2Font(file).get_charmap(), ImageFont.truetype(file, 84)
-    signs = []
+    glyphs = []
     for code in codes:
         if code not in there:
             continue
         mask = font.getmask(chr(code))
-        sign = np.array(mask, np.uint8).reshape(mask.size[::-1])
-        sign = crop(sign, 100) if (sign > 100).any() else sign
-        if sign.shape[1] > NARROW * sign.shape[0]:
-            signs.append(_squared(sign))
-    return signs
+        glyph = np.array(mask, np.uint8).reshape(mask.size[::-1])
+        glyph = crop(glyph, 100) if (glyph > 100).any() else glyph
+        if glyph.shape[1] > NARROW * glyph.shape[0]:
+            glyphs.append(_squared(glyph))
+    return glyphs
 
 
-def _squared(sign: np.ndarray) -> np.ndarray:
-    height, width = sign.shape
-    side = max(sign.shape)
+def _squared(glyph: np.ndarray) -> np.ndarray:
+    height, width = glyph.shape
+    side = max(glyph.shape)
     top, left = (side - height) // 2, (side - width) // 2
-    return np.pad(sign, ((top, side - height - top), (left, side - width - left)))
+    return np.pad(glyph, ((top, side - height - top), (left, side - width - left)))
 
 
 def _sign(rng: np.random.Generator, source: Source) -> np.ndarray:
@@ -547,7 +547,7 @@ KINDS: dict[str, Kind] = {
     "small letter": _letter_of(SMALL),
     "shape": _shape_of(SHAPES),
     "printed letter": _printed_of(_printed_letters),
-    "printed sign": _printed_of(_printed_symbols),
+    "printed symbol": _printed_of(_printed_symbols),
     "sign": _sign,
     "figure": _figure,
     "picture": _picture,

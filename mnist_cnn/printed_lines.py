@@ -14,10 +14,13 @@ LINE_GRID = 2  # pixels: on so fine a grid the ends of lines are compared
 AT_BORDER = 0.03  # of a line: so near the picture's border it must still be seen
 PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
 DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
+THROUGH = 0.85  # of a line is seen if it runs through the whole picture …
+HALF_THROUGH = 0.5  # … and so much if through half of it
 LINE_LENGTH = 0.3  # at least so long a stretch of a printed line is seen …
 ACROSS = 0.6  # … or such a share of a narrow picture's width, …
 OTHERS = 4  # … if there are so many others: fewer may be the stems of a row of digits
 LONGEST_GAP = 0.25  # of a line's length: longer ones part a stroke from what it points at
+ON_LINE = 0.9  # of a component's pixels: what lies so much on a line belongs to it
 SLOPE = 0.3  # of a line: it lies along one side of the picture or the other
 
 
@@ -62,7 +65,7 @@ def _without_pieces(mask: np.ndarray, lines: tuple[np.ndarray, ...], thick: int)
     for group, long, short in zip(lines, (width, height), (height, width), strict=True):
         wide = _drawn(group, mask.shape, thick + 4)
         share = np.bincount(labels.ravel(), wide.ravel(), count) / np.bincount(labels.ravel())
-        kept &= (share < 0.9) | (short > 2 * thick + 4 + SLOPE * long)
+        kept &= (share < ON_LINE) | (short > 2 * thick + 4 + SLOPE * long)
     return mask * kept[labels].astype(np.uint8)
 
 
@@ -109,7 +112,7 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     beside = parallel & (spaces > 0)
     seen = covered * np.linalg.norm(thin[:, 1] - thin[:, 0], axis=1)
     long = seen >= LINE_LENGTH * max(mask.shape)
-    through, partly = covered > 0.85, (covered > 0.5) & (gaps < LONGEST_GAP)
+    through, partly = covered > THROUGH, (covered > HALF_THROUGH) & (gaps < LONGEST_GAP)
     # The transform finds a line again and again, at almost the same place.
     others = [len(set(row[there])) for row, there in zip(spaces, beside & through, strict=True)]
     many = np.array(others, int) >= OTHERS
@@ -118,7 +121,7 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     half = [max(1, round(side / 2)) for side in mask.shape[::-1]]
     half = cv2.resize(mask, half, interpolation=cv2.INTER_AREA)
     thick, covered, _, whole = _straight_lines(half, THICK_LINE)
-    lines = np.concatenate([thin, 2 * thick[(covered > 0.85) & whole]])
+    lines = np.concatenate([thin, 2 * thick[(covered > THROUGH) & whole]])
     _, first = np.unique(lines // LINE_GRID, axis=0, return_index=True)
     return lines[first]
 

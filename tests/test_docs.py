@@ -1,5 +1,6 @@
 """README and card: their numbers are those of the reports, and their code runs."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from app_server import free_port, wait_until_up
 
 from benchmarks import render
+from mnist_cnn.model import BUNDLED
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,6 +20,17 @@ ROOT = Path(__file__).parent.parent
 def test_numbers_are_up_to_date(name):
     file = ROOT / name
     assert render.rendered()[file] == file.read_text(), "run: python -m benchmarks.render"
+
+
+def test_reports_are_of_the_bundled_weights():
+    accuracy = json.loads((BUNDLED / "report.json").read_text())["test"]["accuracy"]
+    reading, fonts, recipes = (
+        json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
+        for name in ("reading", "fonts", "recipes")
+    )
+    assert reading["weights_accuracy"] == accuracy
+    assert fonts["weights_accuracy"] == accuracy
+    assert recipes["shipped"]["accuracy"] == accuracy
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch, frames):

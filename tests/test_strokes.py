@@ -86,6 +86,22 @@ def test_training_never_uses_a_brush_or_a_kind_that_is_held_out():
     assert not set(nondigits.KINDS) & set(nondigits.HELD_OUT_KINDS)
 
 
+def test_training_never_draws_a_nondigit_that_is_held_out(monkeypatch):
+    seen = set()
+
+    def write(glyph, hand, rng):
+        seen.add(glyph)
+        return strokes.write(glyph, hand, rng)
+
+    monkeypatch.setattr(nondigits, "write", write)
+    rng = np.random.default_rng(0)
+    for kind in nondigits.KINDS:
+        for _ in range(40):
+            nondigits.nondigit(rng, kind=kind)
+    assert not seen & {*nondigits.FOREIGN.values(), *nondigits.DOODLES.values()}
+    assert len(seen & {*nondigits.LETTERS.values()}) > 0.5 * len(nondigits.LETTERS)
+
+
 @pytest.mark.parametrize("width", [0.03, 0.08, 0.15])
 @pytest.mark.parametrize("kind", ["round", "square"])
 def test_the_line_is_as_wide_as_the_brush(width, kind):
@@ -95,17 +111,28 @@ def test_the_line_is_as_wide_as_the_brush(width, kind):
     assert stroke_width(ink) == pytest.approx(200 * width, rel=0.15 if kind == "round" else 0.45)
 
 
-def test_a_flag_is_steeper_than_a_bar():
-    """What tells a 1 from a 7: the first line of the one rises, that of the other lies."""
-    rng = np.random.default_rng(0)
-    steep = {1: [], 7: []}
-    for digit, name, points in ((1, "long flag", 2), (7, "plain", 2)):
-        for _ in range(200):
-            hand = replace(Hand.random(rng, strokes.WIDTHS[digit]), hook=0.0, coarse=1)
-            stroke = strokes.write(ALLOGRAPHS[digit][name], hand, rng)[0]
-            x, y = stroke[(points - 1) * strokes.STEPS] - stroke[0]
-            steep[digit].append(np.degrees(np.arctan2(-y, x)))
-    assert np.quantile(steep[1], 0.01) > np.quantile(steep[7], 0.99)
+def first_lines(digit, name, corner):
+    """From where the pen comes down to a way's first corner, `(200, 2)`: to the right and up."""
+    rng, lines = np.random.default_rng(0), []
+    for _ in range(200):
+        hand = replace(Hand.random(rng, strokes.WIDTHS[digit]), hook=0.0, coarse=1)
+        stroke = strokes.write(ALLOGRAPHS[digit][name], hand, rng)[0]
+        lines.append((stroke[corner * strokes.STEPS] - stroke[0]) * (1, -1))
+    return np.array(lines)
+
+
+def test_a_long_flag_is_steeper_than_a_bar():
+    flag, bar = first_lines(1, "long flag", 1), first_lines(7, "plain", 1)
+    flag, bar = (np.degrees(np.arctan2(*line.T[::-1])) for line in (flag, bar))
+    assert np.quantile(flag, 0.01) > np.quantile(bar, 0.99)
+
+
+@pytest.mark.parametrize(("stub", "corner"), [("stub", 2), ("level stub", 1), ("hanging stub", 2)])
+def test_a_stub_is_shorter_than_a_bar(stub, corner):
+    stub, bar = (
+        np.linalg.norm(first_lines(*way), axis=1) for way in ((1, stub, corner), (7, "plain", 1))
+    )
+    assert np.quantile(stub, 0.95) < np.quantile(bar, 0.05)
 
 
 def test_thinning_leaves_a_line_one_pixel_wide():
