@@ -103,19 +103,19 @@ def worn(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def calibrate(model: MnistCNN, run: Run, frames: Tensor, labels: Tensor) -> None:
-    """Fit temperature and refusal threshold on validation digits, and on as many drawn ones.
+    """Fit temperature and refusal threshold on validation digits.
 
-    Drawn digits are rarer ways of writing: a threshold from MNIST alone would refuse too many.
-    Without validation digits the temperature stays, and the threshold comes from drawn ones alone.
+    Without them the temperature stays, and the threshold is fitted on drawn digits.
     """
-    logits = raw_logits(model, frames) if len(frames) else torch.zeros(0, 10)
     if len(frames):
+        logits = raw_logits(model, frames)
         temperature = fit_temperature(logits, labels)
         model.config = dataclasses.replace(model.config, temperature=temperature)
     if run.recipe.nondigits:
-        n = len(frames) or VALIDATION_DRAWN
-        drawn, _ = strokes.draw_frames(n, run.seed + VALIDATION_SEED, change=worn)
-        logits = torch.cat([logits, raw_logits(model, torch.from_numpy(drawn))])
+        if not len(frames):
+            seed = run.seed + VALIDATION_SEED
+            drawn, _ = strokes.draw_frames(VALIDATION_DRAWN, seed, change=worn)
+            logits = raw_logits(model, torch.from_numpy(drawn))
         threshold = fit_threshold(logits, run.recipe.refused)
         model.config = dataclasses.replace(model.config, threshold=threshold)
 

@@ -33,12 +33,13 @@ FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a 
 # What a candidate is worth, in nats, and what it costs to leave ink unread. The weights were fitted
 # as a whole, to make the right texts of 480 generated rows of MNIST training digits and drawn ones
 # (benchmarks/rows.py, seed 102, spaced ones counting twice) likelier than all other texts of the
-# lattice (LeCun et al. 1998, section VI). Two networks gave nearly the same weights.
+# lattice (LeCun et al. 1998, section VI). Two networks gave nearly the same weights. Those of the
+# evidence were scaled when the threshold was lowered.
 LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
 SURE = 1.5  # per nat of that probability
-EVIDENCE = 1.8  # for evidence as high as the network's threshold …
-WHOLE = 1.4  # … and more for ink with white on both sides, which is seldom two digits …
-MOST_EVIDENCE = 2.5  # … for up to so many times the threshold
+EVIDENCE = 1.6  # for evidence as high as the network's threshold …
+WHOLE = 1.2  # … and more for ink with white on both sides, which is seldom two digits …
+MOST_EVIDENCE = 2.9  # … for up to so many times the threshold
 DIGIT = 1.5  # against each digit
 CUT = 0.8  # against each stroke that is cut
 WIDE = 1.8  # against width over `USUAL_WIDTH`, per line height
@@ -53,7 +54,7 @@ LEANING = 1.0  # against cuts along another slant than the line's
 
 # A digit that the network refuses is read among digits: there it is more likely to be one.
 AMONG = 0.5  # of a line's digits must be accepted …
-LEAST_AMONG = 0.3  # … and its evidence be so much of the threshold: a plus sign has less
+LEAST_AMONG = 0.35  # … and its evidence be so much of the threshold: a plus sign has less
 
 
 @dataclass(frozen=True, eq=False)
