@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 import re
@@ -13,9 +14,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import train
-from mnist_cnn import data, load_model, plots, publish, run_folder
-from mnist_cnn.evaluate import errors_outside_doubtful, evaluate
-from mnist_cnn.recipes import ADDED
+from mnist_cnn import data, load_model, plots, publish, run_folder, strokes
+from mnist_cnn.evaluate import errors_outside_doubtful, evaluate, evidence, raw_logits
+from mnist_cnn.recipes import ADDED, Run
 from mnist_cnn.training import NOT_A_DIGIT, loss_of
 
 ROOT = Path(__file__).parent.parent
@@ -122,6 +123,15 @@ def test_non_digits_teach_a_threshold(tmp_path, monkeypatch):
     tuned = load_model(out).config
     assert tuned.temperature == model.config.temperature
     assert 0 < tuned.threshold != model.config.threshold
+
+
+def test_the_threshold_refuses_its_share_of_the_validation_digits(model):
+    model, (recipe, config, augmentation) = copy.deepcopy(model), train.RECIPES["flagship"]
+    recipe = dataclasses.replace(recipe, refused=0.1)
+    frames, labels = map(torch.from_numpy, strokes.draw_frames(300, seed=4))
+    train.calibrate(model, Run("flagship", 0, recipe, config, augmentation), frames, labels)
+    refused = evidence(raw_logits(model, frames)) < model.config.threshold
+    assert refused.float().mean().item() == pytest.approx(0.1, abs=0.01)
 
 
 def test_non_digits_cost_least_where_the_network_is_undecided():
