@@ -67,7 +67,8 @@ class Weights:
         delay = FIRST_RETRY
         while True:
             try:
-                self.model, self.notice = load_model(source), ""
+                model = load_model(source)
+                self.notice, self.model = "", model  # who sees the new model sees no old notice
             except OSError as error:  # no network, no answer, no disk: that may pass
                 self.notice = say("unreachable", source)
                 logger.warning("%s (next try in %.0f s)", error, delay)

