@@ -753,11 +753,11 @@ def test_the_app_does_not_wait_for_the_hub_and_swaps_its_weights_in(tmp_path, br
             for _ in range(60):
                 page.goto(url)
                 page.wait_for_selector("canvas")
-                if page.locator(".notice").count() == 0:
-                    break
                 page.wait_for_timeout(500)
+                if page.locator("#weights", has_text=f"user/digits at commit {commit}").count():
+                    break
             wait_for_weights(page, f"user/digits at commit {commit}")
-            page.wait_for_selector("canvas")
+            assert page.locator(".notice").count() == 0
             draw(page, SEVEN)
             wait_for_answer(page, "7")
         page.close()
