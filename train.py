@@ -111,11 +111,11 @@ def calibrate(model: MnistCNN, run: Run, frames: Tensor, labels: Tensor) -> None
         logits = raw_logits(model, frames)
         temperature = fit_temperature(logits, labels)
         model.config = dataclasses.replace(model.config, temperature=temperature)
+    elif run.recipe.nondigits:
+        seed = run.seed + VALIDATION_SEED
+        drawn, _ = strokes.draw_frames(VALIDATION_DRAWN, seed, change=worn)
+        logits = raw_logits(model, torch.from_numpy(drawn))
     if run.recipe.nondigits:
-        if not len(frames):
-            seed = run.seed + VALIDATION_SEED
-            drawn, _ = strokes.draw_frames(VALIDATION_DRAWN, seed, change=worn)
-            logits = raw_logits(model, torch.from_numpy(drawn))
         threshold = fit_threshold(logits, run.recipe.refused)
         model.config = dataclasses.replace(model.config, threshold=threshold)
 

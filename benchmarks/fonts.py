@@ -62,12 +62,12 @@ def written(text: str, file: Path) -> np.ndarray:
     Raises:
         ValueError: the font draws nothing for it.
     """
-    layout = ImageFont.Layout.BASIC  # the other one may be missing
-    font = ImageFont.truetype(file, 100, layout_engine=layout)
+    # The other layout may be missing.
+    font = ImageFont.truetype(file, 100, layout_engine=ImageFont.Layout.BASIC)
     _, top, _, bottom = font.getbbox(text)
     if bottom <= top:
         raise ValueError(f"{file} draws nothing for {text!r}: leave this font out")
-    font = ImageFont.truetype(file, 100 * HEIGHT / (bottom - top), layout_engine=layout)
+    font = font.font_variant(size=100 * HEIGHT / (bottom - top))
     left, top, right, bottom = font.getbbox(text)
     size = round(right - left) + 2 * BORDER, round(bottom - top) + 2 * BORDER
     picture = Image.new("RGB", size, "white")
