@@ -9,17 +9,14 @@ for print, and relatives of those that were looked at while the network was made
 """
 
 import argparse
-import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
-import train
-from benchmarks.reading import ROOT, SEED, share
+from benchmarks import reports
+from benchmarks.reading import SEED, share
 from mnist_cnn import load_model
 
 HEIGHT, BORDER = 160, 120  # pixels
@@ -40,19 +37,15 @@ def main() -> int:
         rows.append(model.read(written(row, file)).text == row)
         digits += [str(model.predict(written(each, file)).digit) == each for each in DIGITS]
         signs += [model.predict(written(each, file)).digit is None for each in SIGNS]
-    report = {
+    figures = {
         "fonts": len(files),
         "digits": share(sum(digits), len(digits)),
         "rows": share(sum(rows), len(rows)),
         "signs": share(sum(signs), len(signs)),
         "weights_accuracy": model.report["test"]["accuracy"],
-        "machine": train.machine(torch.device("cpu")),
-        "versions": train.versions(),
-        "date": time.strftime("%Y-%m-%d"),
     }
-    target = ROOT / "benchmarks" / "fonts.json"
-    target.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"wrote {target.name}")
+    reports.write("fonts", reports.with_origin(figures))
+    print("wrote fonts.json")
     return 0
 
 

@@ -15,18 +15,15 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 
-import train
-from benchmarks import photos, rows
+from benchmarks import photos, reports, rows
 from benchmarks.corruptions import CORRUPTIONS
 from mnist_cnn import MnistCNN, data, load_model, strokes
 from mnist_cnn.evaluate import wilson
@@ -66,17 +63,11 @@ def main() -> int:
         "mnist_refused": lambda: refused(read_frames(model, frames)),
         "corruptions": lambda: corruptions(model, frames[:n], labels[:n]),
     }
-    file = ROOT / "benchmarks" / "reading.json"
-    report = json.loads(file.read_text(encoding="utf-8")) if args.only else {}
-    report |= {part: parts[part]() for part in args.only or PARTS}
-    report |= {
-        "weights_accuracy": model.report["test"]["accuracy"],
-        "machine": train.machine(torch.device("cpu")),
-        "versions": train.versions(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"wrote {file.name}")
+    figures = reports.read("reading") if args.only else {}
+    figures |= {part: parts[part]() for part in args.only or PARTS}
+    figures["weights_accuracy"] = model.report["test"]["accuracy"]
+    reports.write("reading", reports.with_origin(figures))
+    print("wrote reading.json")
     return 0
 
 

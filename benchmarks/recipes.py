@@ -21,13 +21,11 @@ from typing import Any
 import torch
 
 import train
-from benchmarks import classic
+from benchmarks import classic, reports
 from mnist_cnn import data, load_model
 from mnist_cnn.evaluate import errors_outside_doubtful, evaluate
-from mnist_cnn.provenance import machine, versions
 
 ROOT = Path(__file__).parent.parent
-REPORT = ROOT / "benchmarks" / "recipes.json"
 
 
 @dataclass(frozen=True)
@@ -122,8 +120,7 @@ def digest_of(name: str, seed: int) -> str:
 
 def recorded(name: str, seed: int) -> dict[str, Any] | None:
     """The figures of a run that the report holds already."""
-    report = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
-    runs = report.get("rows", {}).get(name, {}).get("runs", ())
+    runs = reports.read("recipes").get("rows", {}).get(name, {}).get("runs", ())
     asked = seed, digest_of(name, seed)
     return next((run for run in runs if (run["seed"], run["digest"]) == asked), None)
 
@@ -182,12 +179,7 @@ def classic_run(args: argparse.Namespace) -> dict[str, Any]:
     """Seconds and accuracy of the tutorial's example, epoch by epoch."""
     with data.unpacking(Path(args.data_dir), "MNIST") as root:
         history = classic.train(root, args.runs / "classic")
-    return {
-        "history": history,
-        "machine": machine(torch.device("cpu")),
-        "versions": versions(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    return reports.with_origin({"history": history})
 
 
 def shipped(data_dir: str) -> dict[str, Any]:
@@ -205,17 +197,12 @@ def shipped(data_dir: str) -> dict[str, Any]:
 
 def keep(name: str, figures: dict[str, Any]) -> None:
     """Put figures into the report, beside what is there."""
-    report = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {"rows": {}}
-    report[name] = figures
-    temporary = REPORT.with_suffix(".tmp")
-    temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(REPORT)
+    reports.write("recipes", {"rows": {}, **reports.read("recipes"), name: figures})
 
 
 def keep_run(name: str, run: dict[str, Any]) -> None:
     """Put one seed's figures into its row; a seed that was there before is replaced."""
-    report = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
-    rows = report.get("rows", {})
+    rows = reports.read("recipes").get("rows", {})
     row = rows.get(name, {"runs": []})
     runs = [other for other in row["runs"] if other["seed"] != run["seed"]] + [run]
     row = {**dataclasses.asdict(ROWS[name]), "runs": sorted(runs, key=lambda each: each["seed"])}

@@ -9,6 +9,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from benchmarks import reports
 from benchmarks.recipes import ROWS
 from mnist_cnn import card
 from mnist_cnn.model import BUNDLED
@@ -20,10 +21,8 @@ SLICES = ("spaced", "touching")
 def rendered() -> dict[Path, str]:
     """README and card as they should read."""
     report = json.loads((BUNDLED / "report.json").read_text(encoding="utf-8"))
-    speed, reading, fonts, recipes, serving = (
-        json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("speed", "reading", "fonts", "recipes", "serving")
-    )
+    names = ("speed", "reading", "fonts", "recipes", "serving")
+    speed, reading, fonts, recipes, serving = map(reports.read, names)
     readme = ROOT / "README.md"
     blocks = {
         **card.blocks(report),

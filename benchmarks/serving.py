@@ -26,10 +26,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
 
-import train
+from benchmarks import reports
 from benchmarks.speed import row
 
 ROOT = Path(__file__).parent.parent
@@ -67,17 +66,10 @@ def main() -> int:
         "attack": lambda: attack(args.seconds),
         "ending": ending,
     }
-    file = ROOT / "benchmarks" / "serving.json"
     found = [each for part in args.only or PARTS for each in parts[part]()]
-    kept = json.loads(file.read_text(encoding="utf-8"))["rows"] if args.only else []
+    kept = reports.read("serving")["rows"] if args.only else []
     rows = list({each["what"]: each for each in kept + found}.values())
-    report = {
-        "rows": rows,
-        "machine": train.machine(torch.device("cpu")),
-        "versions": train.versions(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    reports.write("serving", reports.with_origin({"rows": rows}))
     for each in rows:
         print(f"{each['what']}: {each['value']} ({each['against']})")
     return 0

@@ -5,7 +5,6 @@ machine alone while it runs (about four minutes on two cores).
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 import train
-from benchmarks import rows
+from benchmarks import reports, rows
 from mnist_cnn import data, load_model
 from mnist_cnn.augment import Augmenter
 from mnist_cnn.ink import find_ink, frame, open_picture
@@ -40,14 +39,7 @@ def main() -> int:
         *photos(test_frames, test_labels),
         *training(train_frames, train_labels),
     ]
-    report = {
-        "rows": rows,
-        "machine": train.machine(torch.device("cpu")),
-        "versions": train.versions(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    file = ROOT / "benchmarks" / "speed.json"
-    file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    reports.write("speed", reports.with_origin({"rows": rows}))
     for row in rows:
         print(f"{row['what']}: {row['value']} ({row['against']})")
     return 0

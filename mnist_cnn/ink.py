@@ -159,12 +159,11 @@ def _is_grey(array: np.ndarray) -> bool:
 
 
 def _reduced(array: np.ndarray) -> np.ndarray:
-    height, width = array.shape[:2]
-    if max(height, width) <= WORK_SIDE:
+    longer = max(array.shape[:2])
+    if longer <= WORK_SIDE:
         return array
-    scale = WORK_SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(array, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+    small = _resized(array, WORK_SIDE / longer)
+    return small.reshape(*small.shape[:2], -1)
 
 
 def _sketch_ink(value: dict) -> np.ndarray:
@@ -458,7 +457,7 @@ def _centre_of_mass(ink: np.ndarray) -> tuple[int, int]:
 
 def _resized(levels: np.ndarray, scale: float) -> np.ndarray:
     """Reduce a picture; a side keeps at least one pixel."""
-    height, width = levels.shape
+    height, width = levels.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return cv2.resize(levels, size, interpolation=cv2.INTER_AREA)
 

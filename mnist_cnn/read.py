@@ -8,7 +8,9 @@ What a candidate is worth is stated in `Candidate.worth`, in nats, so that a pro
 of geometry weigh alike.
 """
 
+import dataclasses
 import itertools
+import operator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,7 +25,7 @@ from mnist_cnn.pieces import EDGE, SMALL, Line, Page, Piece, around, cut_again, 
 from mnist_cnn.predict import Prediction, read_frames
 
 HEALED = 0.5  # pen widths: what a cut took from a digit is given back, so far from it
-LEANS = (-0.25, 0.25)  # from the line's slant: how doubtful digits are cut, too
+LEANS = (-0.4, -0.2, 0.2, 0.4)  # from the line's slant: how doubtful digits are cut, too
 MOST_DOUBTFUL = 24  # stretches of a page that are cut again; one with more holds no digits
 MOST_PIECES = 8  # in one digit
 WIDEST = 1.6  # of the line's height: nothing wider is one digit, unless it stands alone
@@ -49,6 +51,13 @@ USUAL_HEIGHT = 0.8  # of the line's height
 LYING = 1.0  # against width over the digit's own height, per height
 SKIP = 6.0  # against leaving a piece as high as the line unread, by the cube of its height …
 SKIP_ANY = 1.6  # … and against leaving any: a scrap that a cut left over costs little more
+
+# What it costs two neighbours in a line to lie otherwise than side by side. The parts of one digit
+# that was cut in two do.
+STACKED = 10.0  # one above the other: for what they lack of …
+LEVEL = 0.75  # … the lower one's height in common
+NESTED = 8.0  # one in the other: for what they have in common above …
+REACHING = 0.7  # … of the narrower one's width; so far a 7's bar reaches over a 4
 
 LEANING = 1.0  # against cuts along another slant than the line's
 
@@ -138,6 +147,7 @@ class Step:
     candidate: Candidate | None = None
     answer: Prediction | None = None
     support: float = 0.0  # evidence of a digit, in thresholds
+    clash: float = 0.0  # how unlikely it is beside the digit before it, nats
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +161,7 @@ class Path:
     @property
     def worth(self) -> float:
         """In nats."""
-        return sum(step.worth for step in self.steps)
+        return sum(step.worth for step in self.steps) - sum(step.clash for step in self.steps[1:])
 
     @property
     def is_sure(self) -> bool:
@@ -322,17 +332,31 @@ def _white(run: tuple[Piece, ...]) -> float:
 
 def _best_path(line: Line, steps: list[Step]) -> list[Step]:
     """The best way through the line: every piece is in one digit, or skipped (Viterbi 1967)."""
-    ends: dict[int, list[Step]] = {}
-    for step in steps:
-        ends.setdefault(step.stop, []).append(step)
-    best: list[tuple[float, list[Step]]] = [(0.0, [])]  # worth and path up to each piece
-    for stop, piece in enumerate(line.pieces, start=1):
+    skips = []
+    for start, piece in enumerate(line.pieces):
         height = (piece.box[3] - piece.box[1]) / line.height
-        skip = Step(stop - 1, stop, -SKIP * height**3 - SKIP_ANY)
-        options = [(best[step.start][0] + step.worth, step) for step in (skip, *ends.get(stop, ()))]
-        worth, step = max(options, key=lambda option: option[0])
-        best.append((worth, [*best[step.start][1], step]))
-    return best[-1][1]
+        skips.append(Step(start, start + 1, -SKIP * height**3 - SKIP_ANY))
+    ends: dict[int, list[tuple[float, list[Step]]]] = {0: [(0.0, [])]}  # the ways up to a piece
+    for step in sorted([*skips, *steps], key=lambda step: step.stop):
+        ways = [(w - (clash := _clash(way, step)), clash, way) for w, way in ends[step.start]]
+        worth, clash, way = max(ways, key=operator.itemgetter(0))
+        found = worth + step.worth, [*way, dataclasses.replace(step, clash=clash)]
+        ends.setdefault(step.stop, []).append(found)
+    return max(ends[len(line.pieces)], key=operator.itemgetter(0))[1]
+
+
+def _clash(way: list[Step], step: Step) -> float:
+    """How unlikely a digit is as the neighbour of the last one on a way, nats."""
+    if not way or way[-1].candidate is None or step.candidate is None:
+        return 0.0
+    a, b = way[-1].candidate.box, step.candidate.box
+    beside, level = (
+        (min(a[far], b[far]) - max(a[near], b[near])) / min(a[far] - a[near], b[far] - b[near])
+        for near, far in ((0, 2), (1, 3))
+    )
+    if beside <= 0:
+        return 0.0
+    return STACKED * max(0.0, LEVEL - level) + NESTED * max(0.0, beside - REACHING)
 
 
 def _digit(

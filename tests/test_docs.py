@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from app_server import free_port, wait_until_up
 
-from benchmarks import render
+from benchmarks import render, reports
 from mnist_cnn.model import BUNDLED
 
 ROOT = Path(__file__).parent.parent
@@ -24,10 +24,7 @@ def test_numbers_are_up_to_date(name):
 
 def test_reports_are_of_the_bundled_weights():
     accuracy = json.loads((BUNDLED / "report.json").read_text())["test"]["accuracy"]
-    reading, fonts, recipes = (
-        json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
-        for name in ("reading", "fonts", "recipes")
-    )
+    reading, fonts, recipes = map(reports.read, ("reading", "fonts", "recipes"))
     assert reading["weights_accuracy"] == accuracy
     assert fonts["weights_accuracy"] == accuracy
     assert recipes["shipped"]["accuracy"] == accuracy

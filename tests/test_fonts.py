@@ -8,17 +8,16 @@ import matplotlib
 import numpy as np
 import pytest
 
-from benchmarks import fonts
+from benchmarks import fonts, reports
 
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 def test_digits_are_read_and_letters_refused(tmp_path, monkeypatch):
-    (tmp_path / "benchmarks").mkdir()
-    monkeypatch.setattr(fonts, "ROOT", tmp_path)
+    monkeypatch.setattr(reports, "FOLDER", tmp_path)
     monkeypatch.setattr(sys, "argv", ["fonts", str(FONT)])
     assert fonts.main() == 0
-    report = json.loads((tmp_path / "benchmarks" / "fonts.json").read_text())
+    report = json.loads((tmp_path / "fonts.json").read_text())
     assert report["fonts"] == 1
     assert [report[part]["n"] for part in ("digits", "rows", "signs")] == [10, 1, 45]
     assert report["digits"]["share"] >= 0.9

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mnist_cnn import cli, read
 from mnist_cnn.evaluate import evidence
-from mnist_cnn.pieces import INKED, cut_again, find_pieces
+from mnist_cnn.pieces import INKED, Line, Piece, around, cut_again, find_pieces
 from mnist_cnn.predict import read_frames
 from mnist_cnn.rows import write_row
 
@@ -21,6 +21,7 @@ from mnist_cnn.rows import write_row
 SHAPES = {
     "0": [[(20, 0), (5, 12), (0, 32), (6, 52), (20, 60), (34, 52), (40, 30), (34, 8), (20, 0)]],
     "1": [[(20, 0), (20, 60)]],
+    "8": [[(36, 8), (20, 0), (6, 12), (20, 28), (36, 44), (22, 60), (6, 48), (20, 30), (36, 8)]],
     "3": [[(4, 6), (20, 0), (34, 10), (30, 24), (16, 28), (32, 34), (36, 48), (20, 60), (2, 54)]],
     "5": [[(34, 2), (8, 2), (6, 24), (22, 22), (36, 36), (30, 54), (4, 58)]],
     "5 with a detached hat": [
@@ -104,6 +105,35 @@ def test_most_rows_of_touching_digits_are_read_whole(model):
     rows = [written(*((shape, 30 + 38 * i, 50) for i, shape in enumerate(t))) for t in texts]
     right = sum(model.read(row).text == text for row, text in zip(rows, texts, strict=True))
     assert right >= 0.75 * len(texts)
+
+
+def test_an_eight_that_touches_a_seven_twice_is_one_digit(model):
+    picture = written(("8", 30, 50), ("7", 60, 50))
+    assert model.read(picture).text == "87"
+
+
+@pytest.mark.parametrize(
+    ("halves", "way"),
+    [
+        ([(0, 0, 20, 60), (20, 0, 40, 60)], "two"),  # side by side
+        ([(0, 0, 24, 60), (16, 0, 40, 60)], "two"),  # one reaches over the other
+        ([(0, 0, 40, 60), (30, 50, 60, 110)], "one"),  # the corner of one above the other
+        ([(0, 0, 40, 30), (0, 28, 40, 60)], "one"),  # one above the other
+        ([(0, 0, 40, 60), (10, 0, 30, 60)], "one"),  # one in the other
+    ],
+)
+def test_neighbours_lie_side_by_side(halves, way):
+    pieces = tuple(Piece(n, box, box[0], box[2], 0.0) for n, box in enumerate(halves, start=1))
+    frame = np.zeros((28, 28), np.uint8)
+
+    def step(start: int, stop: int, worth: float) -> read.Step:
+        box = around(pieces[start:stop])
+        found = read.Candidate(0, start, stop, box, 1.0, 1.0, 0.0, True, frame)
+        return read.Step(start, stop, worth, found)
+
+    steps = [step(0, 1, 2.0), step(1, 2, 2.0), step(0, 2, 3.0)]
+    best = read._best_path(Line(pieces, 60.0, 0.0), steps)
+    assert len(best) == {"one": 1, "two": 2}[way]
 
 
 def test_a_digit_that_is_refused_alone_is_read_among_digits(model):

@@ -8,7 +8,7 @@ import pytest
 from test_data import write
 
 import train
-from benchmarks import classic, recipes, render
+from benchmarks import classic, recipes, render, reports
 from mnist_cnn.augment import Augmentation
 from mnist_cnn.recipes import NO_AUGMENTATION, RECIPES
 
@@ -94,7 +94,7 @@ def test_every_row_is_a_command_that_train_understands(name):
 @pytest.fixture
 def benchmark(data_dir, tmp_path, monkeypatch):
     """Runs the benchmark's command with its report and runs in a temporary folder."""
-    monkeypatch.setattr(recipes, "REPORT", tmp_path / "recipes.json")
+    monkeypatch.setattr(reports, "FOLDER", tmp_path)
 
     def command(*rows: str) -> dict:
         flags = ["--seeds", "1", "--data-dir", str(data_dir), "--runs", str(tmp_path / "runs")]
@@ -168,7 +168,7 @@ def test_the_tutorials_example_goes_on_where_it_was(tmp_path, frames):
 
 
 def test_a_recorded_run_is_not_made_again_unless_its_recipe_has_changed(monkeypatch, tmp_path):
-    monkeypatch.setattr(recipes, "REPORT", tmp_path / "recipes.json")
+    monkeypatch.setattr(reports, "FOLDER", tmp_path)
     assert recipes.recorded("tiny", 0) is None
     run = {"seed": 0, "digest": recipes.digest_of("tiny", 0), "accuracy": 0.5}
     recipes.keep_run("tiny", run)
