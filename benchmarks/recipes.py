@@ -120,7 +120,7 @@ def digest_of(name: str, seed: int) -> str:
 
 def recorded(name: str, seed: int) -> dict[str, Any] | None:
     """The figures of a run that the report holds already."""
-    runs = reports.read("recipes").get("rows", {}).get(name, {}).get("runs", ())
+    runs = so_far()["rows"].get(name, {}).get("runs", ())
     asked = seed, digest_of(name, seed)
     return next((run for run in runs if (run["seed"], run["digest"]) == asked), None)
 
@@ -195,14 +195,22 @@ def shipped(data_dir: str) -> dict[str, Any]:
     }
 
 
+def so_far() -> dict[str, Any]:
+    """The report, which has no rows before the first run."""
+    try:
+        return reports.read("recipes")
+    except FileNotFoundError:
+        return {"rows": {}}
+
+
 def keep(name: str, figures: dict[str, Any]) -> None:
     """Put figures into the report, beside what is there."""
-    reports.write("recipes", {"rows": {}, **reports.read("recipes"), name: figures})
+    reports.write("recipes", {**so_far(), name: figures})
 
 
 def keep_run(name: str, run: dict[str, Any]) -> None:
     """Put one seed's figures into its row; a seed that was there before is replaced."""
-    rows = reports.read("recipes").get("rows", {})
+    rows = so_far()["rows"]
     row = rows.get(name, {"runs": []})
     runs = [other for other in row["runs"] if other["seed"] != run["seed"]] + [run]
     row = {**dataclasses.asdict(ROWS[name]), "runs": sorted(runs, key=lambda each: each["seed"])}

@@ -13,9 +13,12 @@ FOLDER = Path(__file__).parent
 
 
 def read(name: str) -> dict[str, Any]:
-    """A report as it was written last; empty if there is none."""
-    file = FOLDER / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    """A report as it was written last.
+
+    Raises:
+        FileNotFoundError: there is none yet.
+    """
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def write(name: str, report: dict[str, Any]) -> None:

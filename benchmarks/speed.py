@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -23,7 +22,6 @@ from mnist_cnn.augment import Augmenter
 from mnist_cnn.ink import find_ink, frame, open_picture
 from mnist_cnn.model import FLAGSHIP, MnistCNN
 
-ROOT = Path(__file__).parent.parent
 BATCH = 256
 
 
