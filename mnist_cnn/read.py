@@ -57,8 +57,8 @@ SKIP = 6.0  # against leaving a piece as high as the line unread, by the cube of
 SKIP_ANY = 1.6  # … and against leaving any: a scrap that a cut left over costs little more
 
 # What it costs when two neighbours do not lie side by side: halves of one digit lie so. Chosen by
-# hand: of 611 touching pairs that were read right (benchmarks/rows.py, seed 4711), none had less than
-# 0.74 of the height in common, and one in a hundred more than 0.79 of the width.
+# hand: of 611 touching pairs that were read right (benchmarks/rows.py, seed 4711), none had less
+# than 0.74 of the height in common, and one in a hundred more than 0.79 of the width.
 OVER = 10.0  # against one over the other: by what their common height …
 LEVEL = 0.75  # … lacks of this share of the shorter one's
 INSIDE = 8.0  # against one in the other: by what their common width …
