@@ -7,10 +7,12 @@ import itertools
 import json
 import re
 import shutil
+import time
 import zipfile
 from pathlib import Path
 
 import app_server
+import httpx
 import numpy as np
 import pytest
 from hub_server import HubServer
@@ -750,12 +752,11 @@ def test_the_app_does_not_wait_for_the_hub_and_swaps_its_weights_in(tmp_path, br
             api = HfApi(endpoint=hub.url, token=hub.token)
             api.create_repo("user/digits")
             commit = api.upload_folder(repo_id="user/digits", folder_path=BUNDLED).oid
-            for _ in range(60):
-                page.goto(url)
-                page.wait_for_selector("canvas")
-                page.wait_for_timeout(500)
-                if page.locator("#weights", has_text=f"user/digits at commit {commit}").count():
+            for _ in range(1200):
+                if commit in httpx.get(f"{url}/health").text:
                     break
+                time.sleep(0.1)
+            page.goto(url)
             wait_for_weights(page, f"user/digits at commit {commit}")
             assert page.locator(".notice").count() == 0
             draw(page, SEVEN)
