@@ -339,25 +339,30 @@ def _best_path(line: Line, steps: list[Step]) -> list[Step]:
     for start, piece in enumerate(line.pieces):
         height = (piece.box[3] - piece.box[1]) / line.height
         skips.append(Step(start, start + 1, -SKIP * height**3 - SKIP_ANY))
-    ends: dict[int, list[tuple[float, list[Step]]]] = {0: [(0.0, [])]}  # the ways up to a piece
+    # The ways up to a piece, one for each last step: (worth, last step, the way before it).
+    ends: dict[int, list[tuple[float, Step | None, tuple | None]]] = {0: [(0.0, None, None)]}
     for step in sorted([*skips, *steps], key=lambda step: step.stop):
-        before = ends[step.start]
-        clashes = [_clash(way, step) for _, way in before]
-        worths = [worth - clash for (worth, _), clash in zip(before, clashes, strict=True)]
+        ways = ends[step.start]
+        clashes = [_clash(last, step) for _, last, _ in ways]
+        worths = [worth - clash for (worth, _, _), clash in zip(ways, clashes, strict=True)]
         best = int(np.argmax(worths))
-        way = [*before[best][1], dataclasses.replace(step, clash=clashes[best])]
-        ends.setdefault(step.stop, []).append((worths[best] + step.worth, way))
-    return max(ends[len(line.pieces)], key=operator.itemgetter(0))[1]
+        last = dataclasses.replace(step, clash=clashes[best])
+        ends.setdefault(step.stop, []).append((worths[best] + step.worth, last, ways[best]))
+    way, path = max(ends[len(line.pieces)], key=operator.itemgetter(0)), []
+    while way[1] is not None:
+        path.append(way[1])
+        way = way[2]
+    return path[::-1]
 
 
-def _clash(way: list[Step], step: Step) -> float:
-    """What it costs a digit to lie as it does beside the last one on a way, nats.
+def _clash(last: Step | None, step: Step) -> float:
+    """What it costs a digit to lie as it does beside the step before it, nats.
 
     They must be next to each other: a piece between them that is skipped parts them.
     """
-    if not way or way[-1].candidate is None or step.candidate is None:
+    if last is None or last.candidate is None or step.candidate is None:
         return 0.0
-    a, b = way[-1].candidate.box, step.candidate.box
+    a, b = last.candidate.box, step.candidate.box
     # Shares of the narrower one's width and of the shorter one's height.
     common_width, common_height = (
         (min(a[far], b[far]) - max(a[near], b[near])) / min(a[far] - a[near], b[far] - b[near])
