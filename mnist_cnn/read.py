@@ -154,6 +154,23 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
+class Way:
+    """Where the search for a path stands: its last step, and the way before it, shared by many."""
+
+    worth: float  # of all its steps, nats
+    last: Step | None = None
+    before: Self | None = None
+
+    def steps(self) -> list[Step]:
+        """Its steps, from left to right."""
+        way, steps = self, []
+        while way.last is not None:
+            steps.append(way.last)
+            way = way.before
+        return steps[::-1]
+
+
+@dataclass(frozen=True, eq=False)
 class Path:
     """A way through a line, or through a part of it."""
 
@@ -339,20 +356,15 @@ def _best_path(line: Line, steps: list[Step]) -> list[Step]:
     for start, piece in enumerate(line.pieces):
         height = (piece.box[3] - piece.box[1]) / line.height
         skips.append(Step(start, start + 1, -SKIP * height**3 - SKIP_ANY))
-    # The ways up to a piece, one for each last step: (worth, last step, the way before it).
-    ends: dict[int, list[tuple[float, Step | None, tuple | None]]] = {0: [(0.0, None, None)]}
+    ends: dict[int, list[Way]] = {0: [Way(0.0)]}  # the ways up to a piece, one per last step
     for step in sorted([*skips, *steps], key=lambda step: step.stop):
         ways = ends[step.start]
-        clashes = [_clash(last, step) for _, last, _ in ways]
-        worths = [worth - clash for (worth, _, _), clash in zip(ways, clashes, strict=True)]
+        clashes = [_clash(way.last, step) for way in ways]
+        worths = [way.worth - clash for way, clash in zip(ways, clashes, strict=True)]
         best = int(np.argmax(worths))
         last = dataclasses.replace(step, clash=clashes[best])
-        ends.setdefault(step.stop, []).append((worths[best] + step.worth, last, ways[best]))
-    way, path = max(ends[len(line.pieces)], key=operator.itemgetter(0)), []
-    while way[1] is not None:
-        path.append(way[1])
-        way = way[2]
-    return path[::-1]
+        ends.setdefault(step.stop, []).append(Way(worths[best] + step.worth, last, ways[best]))
+    return max(ends[len(line.pieces)], key=operator.attrgetter("worth")).steps()
 
 
 def _clash(last: Step | None, step: Step) -> float:
