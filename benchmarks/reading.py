@@ -47,7 +47,7 @@ print(json.dumps([model.predict(Path(file).read_bytes()).digit for file in sys.a
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", default="data")
-    parser.add_argument("--n", type=int, default=100, help="pictures a slice; half as many rows")
+    parser.add_argument("--n", type=int, default=300, help="pictures a slice; half as many rows")
     parser.add_argument(
         "--only", nargs="+", choices=PARTS, help="measure these; the others stay as they were"
     )
