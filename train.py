@@ -8,6 +8,7 @@ report.html), and checkpoints/ to resume from.
 import argparse
 import dataclasses
 import inspect
+import os
 import pickle
 import re
 import shlex
@@ -199,6 +200,8 @@ def train(
         training.load(checkpoint)
     elif recipe.init_from:
         training.start_from(_weights(recipe.init_from))
+    if commit not in training.commits[-1:]:
+        training.commits.append(commit)
     before = sum(record["seconds"] for record in training.history) + training.sums["seconds"]
 
     def save() -> None:
@@ -257,7 +260,7 @@ def train(
         model = MnistCNN.from_pretrained(out / "checkpoints" / "best").to(accelerator.device)
     calibrate(model, run, val_frames, val_labels)
     return model, {
-        "git_commit": commit,
+        "git_commit": ", then ".join(filter(None, training.commits)) or None,
         "training_frames": len(frames),
         "seconds": {
             "epochs": sum(record["seconds"] for record in training.history),
@@ -347,6 +350,12 @@ def pick_engine(args: argparse.Namespace, run: Run, out: Path) -> Engine:
         log_with=trackers or None,
         project_dir=out,
     )
+    launched = int(os.environ.get("WORLD_SIZE", 1))
+    if launched != accelerator.num_processes:
+        raise ValueError(
+            f"{launched} processes were launched, but each would train by itself on "
+            f"{accelerator.device.type}: pass --device cpu, or launch one"
+        )
     workers = args.workers
     if workers is None:  # frames that are not augmented are made at once
         workers = int(bool(run.augmentation.compose().transforms))
@@ -355,8 +364,8 @@ def pick_engine(args: argparse.Namespace, run: Run, out: Path) -> Engine:
 
 def _pick_device(name: str) -> str:
     """The kind of a device; of several GPUs, the one that was named becomes the current one."""
-    if name == "auto":
-        return name
+    if name == "auto":  # without a GPU, processes must be told so, or each would train by itself
+        return name if torch.accelerator.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -449,7 +458,10 @@ def _flag_type(kind: Any) -> Callable[[str], Any]:
         return kind
 
     def comma_separated(text: str) -> tuple[int, ...]:
-        return tuple(int(part) for part in text.split(",")) if text else ()
+        try:
+            return tuple(int(part) for part in text.split(",")) if text else ()
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is no list such as 16,32") from error
 
     return comma_separated
 
@@ -464,8 +476,10 @@ def run_of(args: argparse.Namespace) -> Run:
     name, seed = args.recipe or "flagship", args.seed or 0
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"--seed must lie in [0, 2^63), got {seed}")
+    if args.workers is not None and args.workers < 0:
+        raise ValueError(f"--workers must not be negative, got {args.workers}")
     recipe, config, augmentation = RECIPES[name]
     recipe = dataclasses.replace(recipe, **_given(Recipe, args))
     augmentation = dataclasses.replace(augmentation, **_given(Augmentation, args))
@@ -511,6 +525,11 @@ def _refuse_idle(args: argparse.Namespace, recipe: Recipe, augmentation: Augment
 
 def _resumed(folder: Path, args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
     file = _checkpoint(folder)
+    if (folder / "report.json").exists():
+        raise ValueError(
+            f"{folder} is finished: pass --init-from {folder} to train its weights on, or publish "
+            f"them with python -m mnist_cnn push {folder} USER/NAME"
+        )
     if not file.exists():
         raise ValueError(f"nothing to resume: {file} does not exist (it is written as steps begin)")
     try:
@@ -523,10 +542,11 @@ def _resumed(folder: Path, args: argparse.Namespace) -> tuple[Run, dict[str, Any
             Config(**kept["config"]),
             Augmentation(**kept["augmentation"]),
         )
-        amp = AMP_NAMES[state["amp"]]
+        amp, _ = AMP_NAMES[state["amp"]], state["commits"]
     except (RuntimeError, EOFError, LookupError, TypeError, pickle.UnpicklingError) as error:
         raise ValueError(
-            f"{file} is no checkpoint of this version of train.py: {type(error).__name__}: {error}"
+            f"{file} is damaged, or no checkpoint of this version of train.py: "
+            f"{type(error).__name__}: {error}"
         ) from error
     differing = [
         f"{_flag(name)} is {getattr(part, name)} there, {value} here"
@@ -641,6 +661,10 @@ def _announce(run: Run, engine: Engine) -> None:
         f"{run.name}: {run.config.parameters():,} parameters on {engine.accelerator.device.type}, "
         f"{engine.amp or 'float32'}" + (f", {processes} processes" if processes > 1 else "")
     )
+    if run.recipe.init_from:
+        print(f"network and weights are those of {run.recipe.init_from}")
+    if run.recipe.added:
+        print(f"making {run.recipe.added:,} more frames first")
     if warning := data.warning(run.recipe.dataset):
         print(f"train.py: {warning}", file=sys.stderr)
 

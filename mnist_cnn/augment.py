@@ -1,5 +1,6 @@
 """Augmentation: what a hand, a pen and a scanner change about a digit that stays the same digit."""
 
+import dataclasses
 import json
 import os
 import warnings
@@ -43,9 +44,10 @@ class Augmentation:
     p_rotate90: float = 0.0  # makes 6 and 9 the same: off unless asked for
 
     def __post_init__(self) -> None:
-        for name, most in (("rotate", 180), ("shift", 1), ("scale", 0.99), ("shear", 80)):
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must lie in [0, {most}], got {getattr(self, name)}")
+        limits = {"rotate": 180, "scale": 0.99, "shear": 80}
+        for name, value in dataclasses.asdict(self).items():
+            if not 0 <= value <= (most := limits.get(name, 1)):
+                raise ValueError(f"{name} must lie in [0, {most}], got {value}")
         self.compose()  # refuses what is wrong here, not when training starts
 
     def compose(self) -> A.Compose:

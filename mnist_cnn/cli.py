@@ -116,6 +116,9 @@ def _evaluate(args: argparse.Namespace) -> int:
             f"the weights know the classes {', '.join(model.config.class_names)}; {name} has "
             f"{', '.join(classes)}. Pass the --dataset that they were trained on."
         )
+    trained_on = model.report.get("recipe", {}).get("dataset")
+    if trained_on in data.DATASETS and trained_on != name and data.warning(trained_on):
+        print(f"mnist_cnn: {data.warning(trained_on)}", file=sys.stderr)
     result = evaluate(model, *data.load(name, args.data_dir, train=False))
     if args.json:
         print(json.dumps({"weights": model.source, **dataclasses.asdict(result)}, indent=2))

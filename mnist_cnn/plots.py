@@ -44,21 +44,25 @@ class Answered:
         return self.probs.argmax(1)
 
 
-def curves(history: Sequence[dict[str, float]], label_smoothing: float, file: Path) -> None:
+def curves(
+    history: Sequence[dict[str, float]], augmented: bool, label_smoothing: float, file: Path
+) -> None:
     """Loss and accuracy after each epoch, training beside validation, whose labels are as given."""
     epochs = [record["epoch"] for record in history]
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    smoothed = f", labels smoothed by {label_smoothing:g}" if label_smoothing else ""
+    frames = ["as augmented"] if augmented else []
+    smoothed = [f"labels smoothed by {label_smoothing:g}"] if label_smoothing else []
     for axis, measure, factor, label, how in (
-        (axes[0], "loss", 1, "loss", f"as augmented{smoothed}"),
-        (axes[1], "accuracy", 100, "accuracy (%)", "as augmented"),
+        (axes[0], "loss", 1, "loss", frames + smoothed),
+        (axes[1], "accuracy", 100, "accuracy (%)", frames),
     ):
         training = [factor * record[measure] for record in history]
-        axis.plot(epochs, training, "o-", ms=3, color=GREY, label=f"training ({how})")
+        name = f"training ({', '.join(how)})" if how else "training"
+        axis.plot(epochs, training, "o-", ms=3, color=GREY, label=name)
         if all(f"val_{measure}" in record for record in history):
             validation = [factor * record[f"val_{measure}"] for record in history]
             axis.plot(epochs, validation, "o-", ms=3, color=RIGHT, label="validation")
-        axis.set(xlabel="epoch", ylabel=label)
+        axis.set(xlabel="epoch", ylabel=label, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)

@@ -15,7 +15,7 @@ from mnist_cnn.model import MnistCNN
 from mnist_cnn.recipes import Run
 
 PAGES = Path(__file__).parent
-# Title of each picture, in the order of the page.
+# Title of each picture, in the order of the page; where nothing is augmented that one is left out.
 PICTURES = {
     "curves.png": "Loss and accuracy",
     "mistakes.png": "The worst mistakes",
@@ -45,21 +45,25 @@ def write(
         model.save_pretrained(new)
         augmenter = Augmenter(run.augmentation)
         augmenter.save(new / "augmentation.json")
-        _write_pictures(model, new, test)
-        _write_augmented(augmenter, frames[:SHOWN], run.seed, new)
+        _write_pictures(model, new, test, bool(augmenter.compose.transforms))
+        if augmenter.compose.transforms:
+            _write_augmented(augmenter, frames[:SHOWN], run.seed, new)
         (new / "report.html").write_text(_page(model, new), encoding="utf-8")
         (new / "README.md").write_text(card.render(model.report), encoding="utf-8")
-        for file in new.iterdir():
+        # The report last: a folder that has it has everything.
+        for file in sorted(new.iterdir(), key=lambda file: file.name == "report.json"):
             file.replace(folder / file.name)
 
 
-def _write_pictures(model: MnistCNN, folder: Path, test: tuple[Tensor, Tensor]) -> None:
+def _write_pictures(
+    model: MnistCNN, folder: Path, test: tuple[Tensor, Tensor], augmented: bool
+) -> None:
     frames, labels = test
     probs = (raw_logits(model, frames) / model.config.temperature).softmax(1)
     names = model.config.class_names
     answered = plots.Answered(frames.numpy(), labels.numpy(), probs.numpy(), names)
     smoothing = model.report["recipe"]["label_smoothing"]
-    plots.curves(model.report["history"], smoothing, folder / "curves.png")
+    plots.curves(model.report["history"], augmented, smoothing, folder / "curves.png")
     plots.mistakes(answered, folder / "mistakes.png")
     plots.confusion(answered, folder / "confusion.png")
     plots.per_class(answered, folder / "per_class.png")
@@ -92,5 +96,6 @@ def _page(model: MnistCNN, folder: Path) -> str:
         pictures={
             title: base64.b64encode((folder / name).read_bytes()).decode()
             for name, title in PICTURES.items()
+            if (folder / name).exists()
         },
     )

@@ -108,6 +108,7 @@ class Training:
         self.epoch, self.step = 0, 0  # how many epochs are done, and steps of the next one
         self.sums = _no_sums()  # over the steps of that epoch
         self.history: list[dict[str, float]] = []
+        self.commits: list[str | None] = []  # that trained it: two, if resumed
 
     def _average(self, averaged: Tensor, current: Tensor, count: Tensor) -> Tensor:
         # A short run must not average its random start in: the decay grows to its full value.
@@ -159,8 +160,8 @@ class Training:
         if not math.isfinite(loss.item()):
             raise FloatingPointError(
                 f"the loss became {loss.item()} in epoch {self.epoch + 1}, step {self.step + 1}, "
-                f"at learning rate {self.lr():.2g}. Start anew with a lower --lr, "
-                "--grad-clip 1 or --amp off."
+                f"at learning rate {self.lr():.2g}. Start anew, in another "
+                "--out, with a lower --lr, --grad-clip 1 or --amp off."
             )
 
     def lr(self) -> float:
@@ -221,8 +222,8 @@ class Training:
         if not all(value.isfinite().all() for value in self.model.parameters()):
             raise FloatingPointError(
                 f"the weights became infinite in epoch {self.epoch + 1}, step {self.step}, at "
-                f"learning rate {self.lr():.2g}. Start anew with a lower --lr, "
-                "--grad-clip 1 or --amp off."
+                f"learning rate {self.lr():.2g}. Start anew, in another --out, "
+                "with a lower --lr, --grad-clip 1 or --amp off."
             )
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
         state |= {name: getattr(self, name) for name in _PROGRESS}
@@ -260,7 +261,7 @@ def _seed(device: torch.device, number: int) -> None:
         torch.get_device_module(device).manual_seed(number)
 
 
-_PROGRESS = ("epoch", "step", "sums", "history")
+_PROGRESS = ("epoch", "step", "sums", "history", "commits")
 
 
 def _no_sums() -> dict[str, float]:

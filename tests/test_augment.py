@@ -63,9 +63,13 @@ def test_unknown_arguments_are_errors(monkeypatch):
 
 
 def test_values_that_make_no_sense_are_errors():
-    with pytest.raises(ValueError, match="augmentation"):
-        Augmentation(p_affine=2)
-    for values in ({"rotate": float("nan")}, {"scale": 2}, {"shift": float("inf")}, {"shear": -1}):
+    for values in (
+        {"p_affine": 2},
+        {"rotate": float("nan")},
+        {"scale": 2},
+        {"shift": float("inf")},
+        {"shear": -1},
+    ):
         with pytest.raises(ValueError, match=r"must lie in \[0, "):
             Augmentation(**values)
 

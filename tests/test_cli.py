@@ -111,3 +111,12 @@ def test_as_a_command(pictures):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["digit"] == 4
     assert done.stderr == ""
+
+
+def test_evaluate_warns_of_writers_in_common(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 10, False: 10})
+    copy = MnistCNN(model.config)
+    copy.report = {"recipe": {"dataset": "qmnist"}}
+    copy.save_pretrained(tmp_path)
+    assert main(["evaluate", "--model", str(tmp_path), "--dataset", "synthetic"]) == 0
+    assert "do not quote a figure on MNIST" in capsys.readouterr().err

@@ -29,7 +29,7 @@ def flags(tmp_path_factory, frames) -> list[str]:
                 picture.save(folder / part / str(digit) / f"{number}.png")
     flags = ["--recipe", "sgd", "--dataset", f"folder:{folder}", "--val-size", "10"]
     flags += ["--batch-size", "80", "--lr", "0.5", "--p-affine", "1"]
-    return [*flags, "--device", "cpu", "--workers", "0"]
+    return [*flags, "--workers", "0"]
 
 
 def launch(flags: list[str]) -> subprocess.CompletedProcess:
@@ -49,7 +49,7 @@ def launch(flags: list[str]) -> subprocess.CompletedProcess:
 )
 def test_two_processes_take_the_step_of_one(amp, clip, rounding, flags, tmp_path):
     """But for rounding, which in mixed precision is a share of each tensor's largest gradient."""
-    flags = [*flags, "--amp", amp, "--grad-clip", clip]
+    flags = [*flags, "--device", "cpu", "--amp", amp, "--grad-clip", clip]
     one, two = tmp_path / "one", tmp_path / "two"
     assert train.main([*flags, "--epochs", "1", "--out", str(one)]) == 0
     done = launch([*flags, "--epochs", "1", "--out", str(two)])
@@ -78,6 +78,15 @@ def test_two_processes_take_the_step_of_one(amp, clip, rounding, flags, tmp_path
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(flags, tmp_path):
+    """They know of each other without `--device cpu`, too."""
     done = launch([*flags, "--batch-size", "79", "--out", str(tmp_path / "run")])
     assert done.returncode != 0
     assert "batch_size 79 cannot be shared by 2 processes: pass a multiple of 2" in done.stderr
+
+
+def test_processes_that_would_train_apart_are_refused(flags, tmp_path, monkeypatch, capsys):
+    accelerator = train.Accelerator(cpu=True)
+    monkeypatch.setattr(train, "Accelerator", lambda **_: accelerator)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert train.main([*flags, "--out", str(tmp_path / "run")]) == 1
+    assert "2 processes were launched, but each would train by itself" in capsys.readouterr().err

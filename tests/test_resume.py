@@ -1,6 +1,7 @@
 """A run that is cut, in whatever way, goes on to the weights of one that was not."""
 
 import dataclasses
+import json
 import signal
 import subprocess
 import sys
@@ -102,6 +103,28 @@ def test_killed_again_and_again(whole, tmp_path):
     assert train.main(["--resume", str(out)]) == 0
     assert_same(out, whole)
     assert not (out / "checkpoints" / "last.tmp").exists()
+
+
+def test_a_run_names_all_the_code_that_trained_it(tmp_path, monkeypatch, capsys):
+    out, update = tmp_path / "run", train.Training.update
+
+    def signalled(self, *batch):
+        signal.raise_signal(signal.SIGINT)
+        update(self, *batch)
+
+    for commit in ("one", "two", "two"):
+        monkeypatch.setattr(train, "git_commit", lambda commit=commit: commit)
+        monkeypatch.setattr(train.Training, "update", signalled)
+        start = ["--resume", str(out)] if commit == "two" else [*FLAGS, "--out", str(out)]
+        assert train.main(start) == 130
+    monkeypatch.setattr(train.Training, "update", update)
+    assert train.main(["--resume", str(out)]) == 0
+    report = (out / "report.json").read_text()
+    assert json.loads(report)["git_commit"] == "one, then two"
+    monkeypatch.setattr(train, "git_commit", lambda: "three")
+    assert train.main(["--resume", str(out)]) == 1
+    assert f"{out} is finished: pass --init-from {out}" in capsys.readouterr().err
+    assert (out / "report.json").read_text() == report
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -279,7 +302,7 @@ def test_a_damaged_checkpoint_is_refused(content, tmp_path, capsys):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.pt").write_bytes(content)
     assert train.main(["--resume", str(tmp_path)]) == 1
-    assert "is no checkpoint of this version of train.py" in capsys.readouterr().err
+    assert "is damaged, or no checkpoint of this version of train.py" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_version_is_refused(begun, tmp_path, capsys):

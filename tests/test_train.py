@@ -76,6 +76,13 @@ def test_a_run_leaves_what_it_should(run):
     assert load_model(run / "checkpoints" / "best").config.channels == (16, 32)
 
 
+def test_what_was_not_augmented_is_not_shown_as_augmented(run, finished_run):
+    assert (run / "augmented.png").exists()
+    assert not (finished_run / "augmented.png").exists()
+    page = (finished_run / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(run_folder.PICTURES) - 1
+
+
 def test_what_a_cut_start_leaves_is_no_run(tmp_path):
     (tmp_path / "tracking").mkdir()
     (tmp_path / "checkpoints").mkdir()
@@ -186,7 +193,7 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
         (["--loss", "hinge"], "unknown loss 'hinge'; choose one of cross-entropy, squared"),
         (["--track", "paper"], "unknown tracker 'paper'; choose of aim, tensorboard"),
         (["--device", "abacus"], "device 'abacus' cannot be used here"),
-        (["--seed", "-1"], "seed must not be negative"),
+        (["--seed", "-1"], "--seed must lie in [0, 2^63)"),
         (["--lr", "nan"], "lr must be more than 0"),
         (["--loss", "squared"], "pass --label-smoothing 0"),
         (["--recipe", "sgd", "--cycle-momentum"], "goes with --schedule onecycle"),
@@ -204,7 +211,8 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
         (["--kernel-sizes", "3,3,3,3,3,4"], "kernel_sizes must be odd"),
         (["--dataset", "synthetic", "--val-size", "4000"], "leaves none of 4000 frames"),
         (["--dataset", "synthetic", "--val-size", "0", "--batch-size", "99999"], "larger than the"),
-        (["--p-affine", "3"], "augmentation:"),
+        (["--p-affine", "3"], "p_affine must lie in [0, 1], got 3"),
+        (["--workers", "-1"], "--workers must not be negative"),
         (["--resume", "nowhere"], "nothing to resume"),
     ],
 )
