@@ -20,6 +20,8 @@ LINE_LENGTH = 0.3  # at least so long a stretch of a printed line is seen …
 ACROSS = 0.6  # … or such a share of a narrow picture's width, …
 OTHERS = 4  # … if there are so many others: fewer may be the stems of a row of digits
 LONGEST_GAP = 0.25  # of a line's length: longer ones part a stroke from what it points at
+FAINTEST_LINE = 0.07  # contrast: fainter lines count as so strong
+ALL_STRONG = 0.7  # of a component's pixels: so many are stronger than lines if it is a stroke
 ON_LINE = 0.9  # of a component's pixels: what lies so much on a line belongs to it
 SLOPE = 0.3  # of a line: it lies along one side of the picture or the other
 
@@ -36,18 +38,22 @@ def without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) -> 
         return mask
     upright = np.abs(lines[:, 1] - lines[:, 0]) @ (-1, 1) > 0
     pieces = lines[~upright], lines[upright]
+    peak = cv2.dilate(strength.astype(np.float32), np.ones((3, 3)))
+    usual = np.array([float(np.median(values)) for values in _along(lines, peak)])
+    strong = strength > DARKER * max(float(np.median(usual)), FAINTEST_LINE)
+    thin = _thickness(lines, faint)
     # Within a pixel, by which the transform may miss a thin line.
     near = cv2.dilate(mask, np.ones((3, 3)))
     seen = np.array([values.mean() > PRESENT for values in _along(lines, near)], bool)
-    lines, upright = lines[seen], upright[seen]
-    # What lies on the lines in the mask may be a stroke; a line is no thicker than it is elsewhere.
-    thick = min(_thickness(lines, mask), _thickness(lines, faint))
-    darker = _darker_strokes(mask, strength, lines)
+    lines, upright, usual = lines[seen], upright[seen], usual[seen]
+    # What is seen of lines in the mask may be strokes that lie on some; all lines are as thick.
+    thick = min(_thickness(lines, mask), thin)
+    darker = _long(mask * (strength > DARKER * usual.max(initial=0)).astype(np.uint8))
     for group, across in ((lines[~upright], (thick + 2, 1)), (lines[upright], (1, thick + 2))):
         strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(across, np.uint8))
         erased = (_drawn(group, mask.shape, thick + 4) > 0) & ~darker
         mask = np.where(erased, strokes, mask)
-    return _without_pieces(mask, pieces, thick)
+    return _without_pieces(mask, strong, pieces, thick)
 
 
 def _thickness(lines: np.ndarray, mask: np.ndarray) -> int:
@@ -57,8 +63,13 @@ def _thickness(lines: np.ndarray, mask: np.ndarray) -> int:
     return 2 * round(float(np.median(depth))) if depth.size else 1
 
 
-def _without_pieces(mask: np.ndarray, lines: tuple[np.ndarray, ...], thick: int) -> np.ndarray:
-    """Drop what lies wholly on a line, and along it: the lying lines, the upright ones."""
+def _without_pieces(
+    mask: np.ndarray, strong: np.ndarray, lines: tuple[np.ndarray, ...], thick: int
+) -> np.ndarray:
+    """Drop what lies wholly on a line, and along it: the lying lines, the upright ones.
+
+    But not what is as long as a stroke and nearly all of it stronger than lines are.
+    """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     width, height = stats[:, 2], stats[:, 3]
     kept = np.ones(count, bool)
@@ -66,18 +77,14 @@ def _without_pieces(mask: np.ndarray, lines: tuple[np.ndarray, ...], thick: int)
         wide = _drawn(group, mask.shape, thick + 4)
         share = np.bincount(labels.ravel(), wide.ravel(), count) / np.bincount(labels.ravel())
         kept &= (share < ON_LINE) | (short > 2 * thick + 4 + SLOPE * long)
+    share = np.bincount(labels.ravel(), strong.ravel(), count) / np.bincount(labels.ravel())
+    kept |= (share > ALL_STRONG) & (np.maximum(width, height) >= SMALLEST * max(mask.shape))
     return mask * kept[labels].astype(np.uint8)
 
 
-def _darker_strokes(mask: np.ndarray, strength: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """What is so much stronger than printed lines, over a stroke's length, that it is no line.
-
-    Shorter things may be places where two lines cross.
-    """
-    peak = cv2.dilate(strength.astype(np.float32), np.ones((3, 3)))
-    usual = [float(np.median(values)) for values in _along(lines, peak)]
-    stronger = mask * (strength > DARKER * max(usual, default=1)).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(stronger, connectivity=8)
+def _long(mask: np.ndarray) -> np.ndarray:
+    """The components that are as long as a stroke; shorter ones may be crossings of two lines."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     long = stats[:, 2:4].max(1) >= SMALLEST * max(mask.shape)
     long[0] = False
     return long[labels]
