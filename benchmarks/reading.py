@@ -188,17 +188,25 @@ def drawn(model: MnistCNN, n: int) -> dict[str, dict]:
 
 
 def nondigits(model: MnistCNN, n: int) -> dict[str, dict]:
-    """The share of non-digits that is refused, by kind and over all kinds."""
+    """The share of non-digits that is refused, by kind and over all kinds.
+
+    And, where they hold no digits, the share in which `read` finds none.
+    """
     result = {}
     for title, kinds in (("seen in training", KINDS), ("other", HELD_OUT_KINDS)):
-        answers = []
+        answers, readings = [], []
         for kind in kinds:
             rng = np.random.default_rng(SEED)
-            inks = [frame(nondigit(rng, kind=kind)) for _ in range(n // 3)]
-            group = read_frames(model, np.stack(inks))
+            inks = [nondigit(rng, kind=kind) for _ in range(n // 3)]
+            group = read_frames(model, np.stack([frame(ink) for ink in inks]))
             result[kind] = refused(group)
             answers += group
+            if "digits" not in kind:
+                pages = [np.round(255 * (1 - np.pad(ink, 20))).astype(np.uint8) for ink in inks]
+                readings += [model.read(page) for page in pages]
         result[f"all kinds {title}"] = refused(answers)
+        empty = sum(not reading.digits for reading in readings)
+        result[f"all kinds {title}, by `read`"] = share(empty, len(readings))
     return result
 
 

@@ -1,21 +1,23 @@
 """Accuracy on anyone's pictures: a CSV names the files and what is written on them."""
 
 import csv
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 from torch import nn
 
-from mnist_cnn.ink import find_ink
+from mnist_cnn.ink import find_ink, open_picture
 from mnist_cnn.predict import predict
 from mnist_cnn.read import read
 
-PICTURE_HEIGHT = 280  # pixels of a mistake's picture
+logger = logging.getLogger(__name__)
+PICTURE_HEIGHT, BAR = 280, 8  # pixels of a mistake's picture, and between its parts
 MOST_NAMED = 20  # characters of a label or an answer in a picture's name
 
 
@@ -69,7 +71,8 @@ def evaluate_pictures(
             `label`: one digit (or another class's name), with `several` a string of digits, in
             which spaces and new lines do not count, or nothing for a picture of none.
         several: read rows of digits rather than one digit a picture.
-        wrong_dir: where to write a picture of every mistake beside the frames that the network saw.
+        wrong_dir: where to write every mistake: the picture, the ink that was found, and the
+            frames that the network saw, beside each other.
 
     Raises:
         ValueError: the CSV cannot be read, lacks a column or a file's name, or a label is no class;
@@ -149,7 +152,8 @@ def _answered(model: nn.Module, row: _Row, several: bool) -> _Answered:
             text = reading.text.replace("\n", "")
             return _Answered(row, text, [digit.frame for digit in reading.digits])
         answer = predict(model, row.file)
-    except ValueError:
+    except ValueError as error:
+        logger.warning("%s", error)
         return _Answered(row, "", None)
     text = "" if answer.digit is None else model.config.class_names[answer.digit]
     return _Answered(row, text, [answer.frame])
@@ -162,14 +166,23 @@ def _write_mistakes(answers: list[_Answered], folder: Path) -> None:
             row = each.row
             label, answer = (text[:MOST_NAMED] or "nothing" for text in (row.label, each.answer))
             name = f"{row.line}-{label}-as-{answer}-{row.file.stem}.png".replace("/", "_")
-            cv2.imwrite(str(folder / name), _mistake(find_ink(row.file), each.frames))
+            picture = open_picture(row.file)
+            ink = np.round(find_ink(picture) * 255).astype(np.uint8)
+            greys = [Image.fromarray(levels) for levels in (ink, *each.frames)]
+            _beside_each_other([picture, *greys]).save(folder / name)
 
 
-def _mistake(ink: np.ndarray, frames: list[np.ndarray]) -> np.ndarray:
-    """The ink that was found, and beside it the frames, `(PICTURE_HEIGHT, …)` uint8."""
-    bar, parts = np.full((PICTURE_HEIGHT, 8), 128, np.uint8), []
-    for picture in (np.round(ink * 255).astype(np.uint8), *frames):
-        width = max(1, round(picture.shape[1] * PICTURE_HEIGHT / picture.shape[0]))
-        size = (width, PICTURE_HEIGHT)
-        parts += [cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST), bar]
-    return np.hstack(parts[:-1])
+def _beside_each_other(pictures: list[Image.Image]) -> Image.Image:
+    """Pictures at `PICTURE_HEIGHT`, with grey bars between them and under transparent ones."""
+    widths = [max(1, round(each.width * PICTURE_HEIGHT / each.height)) for each in pictures]
+    whole = Image.new("RGB", (sum(widths) + BAR * (len(widths) - 1), PICTURE_HEIGHT), "grey")
+    left = 0
+    for each, width in zip(pictures, widths, strict=True):
+        way = Image.Resampling.BOX if each.height > PICTURE_HEIGHT else Image.Resampling.NEAREST
+        if each.mode[0] in "IF":  # 16 bits or more a pixel
+            levels = np.asarray(each, np.float32)
+            each = Image.fromarray(np.round(255 * levels / max(levels.max(), 1e-6)).astype("u1"))
+        each = each.convert("RGBA").resize((width, PICTURE_HEIGHT), way)
+        whole.paste(each, (left, 0), each)
+        left += width + BAR
+    return whole

@@ -34,6 +34,7 @@ NARROW = 0.4  # of the line's height: what is no wider holds one digit
 SEAM_EVERY = 0.12  # of the line's height: seams lie no closer, about a pen's width
 BEND = 0.15  # ink pixels that a seam pays for each step aside
 MOST_STROKES = 3.5  # a seam that crosses more goes through a digit, not between two
+MOST_ON_PAGE = 2000  # pieces: a page of 500 digits has as many, and takes seconds
 LEAST_AREA = 0.03  # of the line's height, squared: a piece with less ink stays with its neighbour
 
 
@@ -94,7 +95,7 @@ class _Part:
 
 
 def find_pieces(ink: np.ndarray) -> Page:
-    """The lines and pieces of `(H, W)` ink in [0, 1]."""
+    """The lines and pieces of `(H, W)` ink in [0, 1], until there are more than `MOST_ON_PAGE`."""
     numbers, lines, count = np.zeros(ink.shape, np.int32), [], 0
     for parts in _lines(_components(ink)):
         tallest = max(part.height for part in parts)
@@ -104,6 +105,8 @@ def find_pieces(ink: np.ndarray) -> Page:
         pieces = _number(_cut_all(parts, slant, height), slant, numbers, count)
         lines.append(Line(pieces, height, slant))
         count += len(pieces)
+        if count > MOST_ON_PAGE:
+            break
     return Page(_with_soft_edges(numbers, ink), tuple(lines), stroke_width(ink))
 
 

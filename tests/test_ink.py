@@ -622,3 +622,23 @@ def test_every_digit_of_a_long_strip_is_ink(margin):
         cv2.polylines(strip, [seven], False, 0, 5)
     found = find_ink(np.pad(strip, margin, constant_values=255))
     assert all(found[:, x : x + 60].max() > 0.9 for x in starts)
+
+
+@pytest.mark.parametrize("digit", ["1", "7"])
+def test_a_digit_as_straight_as_the_squares_that_it_stands_on_is_kept(digit, model):
+    """In uneven light, and with strokes three times as thick as the lines, or more."""
+    strokes = {"1": [[(305, 160), (305, 620)]], "7": [[(150, 165), (440, 165), (300, 620)]]}[digit]
+    right = 0
+    for seed, thick in enumerate((14, 24, 36, 48)):
+        rng = np.random.default_rng(seed)
+        page = np.full((800, 600, 3), 228, np.float32)
+        for place in range(25, 800, 50):
+            cv2.line(page, (0, place), (600, place), (150, 170, 215), 2, cv2.LINE_AA)
+            cv2.line(page, (place, 0), (place, 800), (150, 170, 215), 2, cv2.LINE_AA)
+        for stroke in strokes:
+            cv2.polylines(page, [np.array(stroke)], False, (25, 25, 30), thick, cv2.LINE_AA)
+        page *= np.linspace(1.05, 0.75, 600)[:, None]
+        page = cv2.GaussianBlur(page, (0, 0), 1) + rng.normal(0, 3, page.shape)
+        photo = saved(np.clip(page, 0, 255).astype(np.uint8), "JPEG", quality=80)
+        right += model.predict(photo).digit == int(digit)
+    assert right == 4

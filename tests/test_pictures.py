@@ -20,7 +20,7 @@ def pictures(tmp_path, frames):
     return tmp_path
 
 
-def test_pictures_are_counted(pictures, model):
+def test_pictures_are_counted(pictures, model, caplog):
     result = evaluate_pictures(model, pictures / "labels.csv", wrong_dir=pictures / "wrong")
     assert (result.n, result.labelled) == (6, 5)
     assert result.accuracy == pytest.approx(2 / 5)
@@ -29,7 +29,14 @@ def test_pictures_are_counted(pictures, model):
     assert result.per_class == {"1": 0, "3": 0, "4": 1, "5": 0, "7": 1}
     written = {file.name for file in (pictures / "wrong").iterdir()}
     assert written == {"3-1-as-7-b.png", "6-3-as-nothing-blank.png"}
-    assert np.asarray(Image.open(pictures / "wrong" / "3-1-as-7-b.png")).shape[0] == 280
+    assert f"{pictures / 'text.png'}: " in caplog.text
+    whole = np.asarray(Image.open(pictures / "wrong" / "3-1-as-7-b.png"))
+    assert whole.shape == (280, 3 * 280 + 2 * 8, 3)
+    picture, ink, seen = (whole[:, start : start + 280].astype(int) for start in (0, 288, 576))
+    assert picture.mean() > 200
+    assert np.abs(255 - picture - ink).mean() < 10
+    assert seen.mean() < 60
+    assert seen.max() > 250
 
 
 def test_as_a_command(pictures, capsys):
@@ -48,8 +55,19 @@ def test_rows_of_digits(tmp_path, frames, model):
     result = evaluate_pictures(model, tmp_path / "labels.csv", several=True, wrong_dir=wrong)
     assert result.accuracy == 0.5
     assert result.per_class == {"2": 0, "3": 1}
-    height, width = np.asarray(Image.open(wrong / "3-14-as-104-r.png")).shape
-    assert (height, width) == (280, round(280 * row.shape[1] / row.shape[0]) + 3 * 288)
+    width, height = Image.open(wrong / "3-14-as-104-r.png").size
+    parts = 2 * round(280 * row.shape[1] / row.shape[0]) + 3 * 280  # picture, ink, three frames
+    assert (width, height) == (parts + 4 * 8, 280)
+
+
+def test_a_mistake_of_any_mode_is_shown(pictures, frames, model):
+    deep = Image.fromarray(np.kron(frames[70], np.ones((8, 8), np.uint8)).astype(np.uint16) * 257)
+    deep.save(pictures / "deep.png")
+    Image.fromarray(255 - frames[70]).convert("P").save(pictures / "palette.gif")
+    (pictures / "labels.csv").write_text("file,label\ndeep.png,1\npalette.gif,1\n")
+    evaluate_pictures(model, pictures / "labels.csv", wrong_dir=pictures / "wrong")
+    for file in ("2-1-as-7-deep.png", "3-1-as-7-palette.png"):
+        assert np.asarray(Image.open(pictures / "wrong" / file)).std() > 30
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,32 @@ def test_dots_and_minus_signs_are_passed_over(model):
     assert alone.reason == "no ink has a digit's shape"
 
 
+@pytest.mark.parametrize("letter", ["L", "P", "k", "~"])
+def test_letters_are_not_cut_into_digits(letter, model):
+    """Any stroke of theirs is a good 1, but not beside digits either."""
+    strokes = {
+        "L": [[(90, 40), (90, 260), (220, 260)]],
+        "P": [[(80, 260), (80, 40), (180, 45), (210, 95), (180, 145), (80, 155)]],
+        "k": [[(90, 40), (90, 260)], [(200, 120), (95, 190), (210, 260)]],
+        "~": [[(20 + 4 * x, round(150 + 50 * np.sin(x / 6))) for x in range(65)]],
+    }[letter]
+    picture = np.full((300, 500), 255, np.uint8)
+    cv2.polylines(picture, [np.array(s) for s in strokes], False, 0, 12, cv2.LINE_AA)
+    alone = model.read(picture)
+    assert (alone.text, alone.reason) == ("", "nothing looks like a digit")
+    seven = [(320, 50), (450, 50), (370, 250)]
+    cv2.polylines(picture, [np.array(seven)], False, 0, 12, cv2.LINE_AA)
+    assert model.read(picture).text == "7"
+
+
+def test_more_writing_than_anyone_reads_is_refused_at_once(model):
+    picture = np.full((1000, 1000), 255, np.uint8)
+    for x, y in itertools.product(range(10, 1000, 16), range(10, 980, 22)):
+        cv2.line(picture, (x, y), (x, y + 12), 0, 2)
+    reading = model.read(picture)
+    assert (reading.text, reading.reason) == ("", "too much writing for one picture")
+
+
 def test_one_digit_is_read_as_predict_reads_it(model):
     picture = written(("5", 100, 50))
     (digit,) = model.read(picture).digits

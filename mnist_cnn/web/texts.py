@@ -54,6 +54,10 @@ TEXTS = {
     "no_ink": ("No ink was found.", "没有找到笔迹。"),
     "no_shape": ("No ink has a digit’s shape.", "没有形状像数字的笔迹。"),
     "not_one": ("This does not look like one digit.", "这不像是一个数字。"),
+    "too_much": (
+        "Too much writing for one picture: show a part of it.",
+        "一张图片里的内容太多：请只展示其中一部分。",
+    ),
     "none_digit": ("Nothing looks like a digit.", "没有看起来像数字的内容。"),
     "probabilities": ("How likely each digit is", "各数字的概率"),
     "why": ("Why this answer", "为什么是这个答案"),
@@ -202,6 +206,7 @@ REASONS = {
     "no ink has a digit's shape": "no_shape",
     "this does not look like one digit": "not_one",
     "nothing looks like a digit": "none_digit",
+    "too much writing for one picture": "too_much",
 }
 
 
