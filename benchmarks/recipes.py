@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Row:
-    """A recipe, with flags where it is a variant, and what its author promises."""
+    """A recipe, with flags where it is a variant, and what its author promises, or our goal."""
 
     recipe: str
     flags: tuple[str, ...] = ()
@@ -53,10 +53,12 @@ A_LITTLE = (
 )
 NO_AUGMENTATION = ("--p-affine", "0", "--p-elastic", "0", "--p-grid", "0", "--p-brightness", "0")
 ROWS = {
-    "flagship": Row("flagship", seeds=5),
-    "tiny": Row("tiny", seeds=5),
-    "speed": Row("speed", seeds=10),
-    "speed-3-epochs": Row("speed", ("--epochs", "3", *A_LITTLE), seeds=10),
+    "flagship": Row("flagship", seeds=5, claim="goal 99.75 %"),
+    "tiny": Row("tiny", seeds=5, claim="goal 99.5 %"),
+    "speed": Row("speed", seeds=10, claim="goal 99.0 % in 2 s"),
+    "speed-3-epochs": Row(
+        "speed", ("--epochs", "3", *A_LITTLE), seeds=10, claim="goal 99.4 % in 20 s"
+    ),
     "wide-5x5": Row("wide-5x5", claim="> 98 %"),
     "deep-dropout": Row("deep-dropout", claim="99.2 %"),
     "deep-dropout-plain": Row("deep-dropout", NO_AUGMENTATION, claim="99.2 %"),

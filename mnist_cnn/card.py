@@ -364,7 +364,10 @@ def _limits(report: Mapping[str, Any]) -> str:
     if not any(report["augmentation"].get(key) for key in _AUGMENTATIONS):
         bullets.append("Trained without augmentation: what is tilted or distorted is read worse.")
     if _reads_digits(report):
-        bullets.append("Rows of digits that touch each other are often read wrong.")
+        bullets.append(
+            "Rows of digits that touch each other are often read wrong, and `read` finds digits in "
+            "many letters and words."
+        )
     return "\n".join(f"- {bullet}" for bullet in bullets)
 
 

@@ -106,6 +106,8 @@ def _line(row: dict[str, Any], class_names: tuple[str, ...]) -> str:
 
 def _evaluate(args: argparse.Namespace) -> int:
     model = load_model(args.model)
+    if args.images and args.dataset:
+        raise ValueError("--images and --dataset are two things to evaluate on: pass one")
     if args.images:
         return _evaluate_pictures(args, model)
     if args.read or args.wrong_dir:

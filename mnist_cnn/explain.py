@@ -21,8 +21,13 @@ def explain(model: nn.Module, frame: np.ndarray, digit: int | None = None) -> np
         digit: the class to explain; `None` for the most probable one.
 
     Raises:
-        ValueError: there is no such class.
+        ValueError: it is no such frame, or there is no such class.
     """
+    found = getattr(frame, "shape", type(frame).__name__), getattr(frame, "dtype", None)
+    if found != ((28, 28), np.uint8):
+        raise ValueError(
+            f"explain takes the (28, 28) uint8 frame of a Prediction, got {found[0]}, {found[1]}"
+        )
     classes = len(model.config.class_names)
     if digit is not None and not 0 <= digit < classes:
         raise ValueError(f"there is no class {digit}; classes run from 0 to {classes - 1}")

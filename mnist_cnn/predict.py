@@ -1,6 +1,6 @@
 """Reading pictures with a model: `predict` turns any picture into a `Prediction`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ class Prediction:
 
     digit: int | None  # index of the class; None if there is no digit to read
     confidence: float  # calibrated probability of the likeliest class, in [0, 1]; 0 if blank
-    probs: np.ndarray  # (classes,) float32, sums to 1; all 0 if blank
-    frame: np.ndarray  # (28, 28) uint8, what the network saw
+    # (classes,) float32, sums to 1; all 0 if blank
+    probs: np.ndarray = field(repr=False)
+    frame: np.ndarray = field(repr=False)  # (28, 28) uint8, what the network saw
     reason: str | None = None  # why there is no digit
 
     def to_dict(self) -> dict[str, Any]:

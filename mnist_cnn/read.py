@@ -11,7 +11,7 @@ in nats, so that a probability and a rule of geometry weigh alike.
 import dataclasses
 import itertools
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import cv2
@@ -94,8 +94,8 @@ class ReadDigit:
     digit: int  # index of the class
     name: str  # of the class: "7", or "Q" for a network that reads letters
     confidence: float  # probability of `digit`, in [0, 1]
-    probs: np.ndarray  # (classes,) float32, sums to 1
-    frame: np.ndarray  # (28, 28) uint8, what the network saw
+    probs: np.ndarray = field(repr=False)  # (classes,) float32, sums to 1
+    frame: np.ndarray = field(repr=False)  # (28, 28) uint8, what the network saw
 
     def to_dict(self) -> dict[str, Any]:
         """Box, digit, confidence and probs as JSON holds them."""

@@ -113,6 +113,11 @@ def test_as_a_command(pictures):
     assert done.stderr == ""
 
 
+def test_evaluate_on_two_things_is_refused(tmp_path, capsys):
+    assert main(["evaluate", "--images", str(tmp_path / "a.csv"), "--dataset", "mnist"]) == 1
+    assert "--images and --dataset" in capsys.readouterr().err
+
+
 def test_evaluate_warns_of_writers_in_common(model, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 10, False: 10})
     copy = MnistCNN(model.config)

@@ -53,3 +53,20 @@ def test_hot_ink_matters_more_than_other_ink(model, test_set):
 
     whole = score(digits)
     assert whole - score(hot) > 1.2 * (whole - score(random)) > 0
+
+
+@pytest.mark.parametrize(
+    "frame",
+    ["seven.png", np.zeros((28, 28)), np.zeros((28, 28, 1), np.uint8)],
+    ids=["path", "float", "three axes"],
+)
+def test_what_is_no_frame_is_refused(frame, model):
+    with pytest.raises(ValueError, match=r"takes the \(28, 28\) uint8 frame of a Prediction"):
+        model.explain(frame)
+
+
+def test_answers_print_without_their_arrays(model, frames):
+    answer, reading = model.predict(frames[70]), model.read(frames[70])
+    for text in (repr(answer), repr(reading)):
+        assert "digit=7" in text
+        assert "array" not in text

@@ -82,6 +82,22 @@ def test_sizes_promised():
     assert RECIPES["flagship"][1].multiply_adds() <= 20_000_000
 
 
+def test_the_means_hold_what_is_promised():
+    """The report of the measured runs; what is missed is in the README's table beside its goal."""
+    rows = reports.read("recipes")["rows"]
+    accuracy = {
+        name: np.mean([run["accuracy"] for run in row["runs"]]) for name, row in rows.items()
+    }
+    least = {"flagship": 0.997, "tiny": 0.995, "speed": 0.99, "speed-3-epochs": 0.994}
+    least |= {"wide-5x5": 0.98, "deep-dropout": 0.992, "notebook": 0.96, "compact": 0.98}
+    assert {name for name, share in least.items() if accuracy[name] < share} == set()
+    trained = [run["training_accuracy"] for run in rows["compact"]["runs"]]
+    assert np.mean(trained) >= 0.99
+    assert {name: len(row["runs"]) for name, row in rows.items()} == {
+        name: row.seeds for name, row in recipes.ROWS.items()
+    }
+
+
 @pytest.mark.parametrize("name", recipes.ROWS)
 def test_every_row_is_a_command_that_train_understands(name):
     row = recipes.ROWS[name]
@@ -143,12 +159,12 @@ def test_means_and_ratios_in_the_table():
         },
     }  # fmt: skip
     text = render.recipes_table(report)
-    assert (
-        "| `speed` | **99.10%** ± 0.14 | 2 | 90.0 | – | 10 s, 2 threads | 1.0 ms | 1,000 | 2,000 |"
-        in text
-    )
+    assert "| `speed` | **99.100%** ± 0.141 | 2 | 90.0 | – | 10 s, 2 threads | 1.0 ms | " in text
+    assert "1.0 ms | 1,000 | 2,000 |" in text
     assert "takes 17 min for 2 epochs" in text
-    assert "`speed` is 100 times faster, and 100 times faster than the example's first" in text
+    assert (
+        "is 100 times faster (goal 500), and 100 times faster (goal 150) than the example" in text
+    )
     assert "(epoch 2)" in text
     assert "20 of the errors are outside" in text
 
