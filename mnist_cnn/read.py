@@ -74,6 +74,8 @@ LEVEL = 0.75  # … lacks of this share of the shorter one's
 INSIDE = 8.0  # against one in the other: by what their common width …
 REACHING = 0.7  # … exceeds of the narrower one's; so far a 7's bar may reach
 
+TOO_MUCH = "too much writing for one picture"  # why a page of more than `MOST_ON_PAGE` is not read
+
 # Connected ink that is not one sure digit is no writing at all if the best way through it is worth
 # little. Of 182 letters, shapes and doodles of which digits were read, 95 are passed over by this,
 # and of 278 rows (benchmarks/rows.py, seed 8155) that were read right, one is lost.
@@ -242,7 +244,7 @@ def read(model: nn.Module, image: Any, thorough: bool = True) -> Reading:
     if not page.lines:
         return Reading((), "no ink was found")
     if sum(len(line.pieces) for line in page.lines) > MOST_ON_PAGE:
-        return Reading((), "too much writing for one picture")
+        return Reading((), TOO_MUCH)
     found = candidates(page, ink)
     if not found:
         return Reading((), "no ink has a digit's shape")

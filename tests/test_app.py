@@ -10,6 +10,7 @@ import shutil
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import app_server
 import httpx
@@ -20,6 +21,7 @@ from huggingface_hub import HfApi
 from PIL import Image
 
 from mnist_cnn.model import BUNDLED
+from mnist_cnn.web import page as app_page
 from mnist_cnn.web.texts import TEXTS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -777,3 +779,13 @@ def test_a_mistyped_model_is_an_error():
     output, _ = app.communicate(timeout=60)
     assert app.returncode == 1
     assert "'./runs/nowhere' is not a folder here" in output
+
+
+def test_a_page_of_text_is_too_much(model, tmp_path):
+    picture = np.full((1000, 1000), 255, np.uint8)
+    for y in range(10, 980, 22):
+        picture[y : y + 12, 10:990:16] = picture[y : y + 12, 11:990:16] = 0
+    Image.fromarray(picture).save(tmp_path / "text.png")
+    shown, answer = app_page.photo(SimpleNamespace(model=model), str(tmp_path / "text.png"))
+    assert "<img" in shown
+    assert "too_much" in answer

@@ -18,7 +18,7 @@ from mnist_cnn.decode import PictureError, decode
 from mnist_cnn.ink import WORK_SIDE, find_ink, frame, open_picture
 from mnist_cnn.live import Weights
 from mnist_cnn.predict import read_frames
-from mnist_cnn.read import read
+from mnist_cnn.read import TOO_MUCH, read
 from mnist_cnn.sketchpad import png, sketchpad
 from mnist_cnn.web import api, many, settings, views
 from mnist_cnn.web.about import about
@@ -70,6 +70,8 @@ def photo(weights: Weights, path: str | None, crop: Box = WHOLE) -> tuple[str, s
         picture, model = cropped(path, crop), weights.model
         reading = model.read(picture)
         shown = views.reading(reading, picture, crop)
+        if reading.reason == TOO_MUCH:
+            return shown, views.panel("–", phrase("too_much"))
         return shown, "" if len(reading.digits) > 1 else one_digit(model, picture)
     except PictureError as error:
         return "", views.refusal(error)
