@@ -209,7 +209,7 @@ class Path:
 
     def ink(self, read: bool) -> int:
         """How many pixels its digits cover, or what is left unread."""
-        areas = np.bincount(self.page.numbers.ravel(), minlength=len(self.line.pieces))
+        areas = np.bincount(self.page.numbers.ravel())
         steps = [step for step in self.steps if bool(step.candidate) == read]
         pieces = [piece for step in steps for piece in self.line.pieces[step.start : step.stop]]
         return sum(int(areas[piece.number]) for piece in pieces)
