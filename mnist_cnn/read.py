@@ -207,12 +207,13 @@ class Path:
         """Whether it is one digit that the network accepts."""
         return len(self.steps) == 1 and getattr(self.steps[0].answer, "digit", None) is not None
 
-    def ink(self, read: bool) -> int:
-        """How many pixels its digits cover, or what is left unread."""
-        areas = np.bincount(self.page.numbers.ravel())
-        steps = [step for step in self.steps if bool(step.candidate) == read]
-        pieces = [piece for step in steps for piece in self.line.pieces[step.start : step.stop]]
-        return sum(int(areas[piece.number]) for piece in pieces)
+    def areas(self) -> np.ndarray:
+        """How many pixels are left unread, and how many its digits cover; `(2,)`."""
+        of_piece, areas = np.bincount(self.page.numbers.ravel()), np.zeros(2, int)
+        for step in self.steps:
+            for piece in self.line.pieces[step.start : step.stop]:
+                areas[int(step.candidate is not None)] += of_piece[piece.number]
+        return areas
 
     def part(self, start: int, stop: int | None = None) -> Self:
         """The steps from one to another."""
@@ -279,8 +280,8 @@ def _is_writing(stretch: list[Path]) -> bool:
     """Whether connected ink is digits, by its parts: a stroke cut out of a letter is a good 1."""
     worth = sum(path.worth for path in stretch)
     digits = sum(step.candidate is not None for path in stretch for step in path.steps)
-    read, unread = (sum(path.ink(read) for path in stretch) for read in (True, False))
-    if unread > MOST_UNREAD * (read + unread) and worth < WORTH_OF_EACH * digits:
+    areas = np.sum([path.areas() for path in stretch], axis=0)
+    if areas[0] > MOST_UNREAD * areas.sum() and worth < WORTH_OF_EACH * digits:
         return False
     return worth >= LEAST_WORTH
 
