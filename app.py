@@ -1,7 +1,7 @@
 """The web app: `python app.py [--model MODEL] [--port N] [--host H]`.
 
 Draw a digit or send pictures; see the answers and why. Programs use the same server. What the page
-holds is in mnist_cnn/web/page.py, what visitors may do in mnist_cnn/web/settings.py.
+holds is in mnist_cnn/web/page/tabs.py, what visitors may do in mnist_cnn/web/settings.py.
 """
 
 import argparse
@@ -9,13 +9,9 @@ import logging
 import os
 import sys
 
-from mnist_cnn.web import settings  # isort: skip  # before Gradio: it sets what Gradio reads
-from mnist_cnn.corrections import Corrections
-from mnist_cnn.live import Weights
-from mnist_cnn.web.page import OPTIONS, build
-from mnist_cnn.web.readers import Readers
-from mnist_cnn.web.serve import make_app, run
-from mnist_cnn.web.texts import phrase
+from mnist_cnn.web import settings
+from mnist_cnn.web.page import OPTIONS, build, phrase
+from mnist_cnn.web.server import Corrections, Readers, Weights, make_app, run
 
 
 def main(argv: list[str] | None = None) -> int:

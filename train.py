@@ -30,10 +30,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from mnist_cnn import data, publish, run_folder, strokes
-from mnist_cnn.augment import Augmentation
-from mnist_cnn.damage import damage
-from mnist_cnn.evaluate import (
+from mnist_cnn import data, publish
+from mnist_cnn.data import Augmentation
+from mnist_cnn.data.drawn import candidate_frames, damage, nondigit_frames, reink_frames, strokes
+from mnist_cnn.model import Config, MnistCNN, load_model
+from mnist_cnn.reading import (
     Evaluation,
     errors_outside_doubtful,
     evaluate,
@@ -41,13 +42,9 @@ from mnist_cnn.evaluate import (
     fit_threshold,
     raw_logits,
 )
-from mnist_cnn.model import Config, MnistCNN, load_model
-from mnist_cnn.nondigits import nondigit_frames
-from mnist_cnn.provenance import git_commit, machine, versions
-from mnist_cnn.recipes import ADDED, RECIPES, Recipe, Run
-from mnist_cnn.reink import reink_frames
-from mnist_cnn.rows import candidate_frames
-from mnist_cnn.training import NOT_A_DIGIT, Batches, Engine, Training
+from mnist_cnn.run import folder as run_folder
+from mnist_cnn.run import git_commit, machine, versions
+from mnist_cnn.training import ADDED, NOT_A_DIGIT, RECIPES, Batches, Engine, Recipe, Run, Training
 
 LEFT_AT_START = {"checkpoints", "tracking"}  # in a run folder, before the first step
 SAVE_SECONDS = 30  # between checkpoints within an epoch: what a killed run loses at most

@@ -110,7 +110,7 @@ def make(data_dir: str) -> dict[str, bytes]:
 
 
 def _nondigits() -> list[np.ndarray]:
-    from mnist_cnn import nondigits
+    from mnist_cnn.data.drawn import nondigits
 
     rng = np.random.default_rng(11)
     kinds = list(nondigits.KINDS.values())

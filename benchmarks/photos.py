@@ -20,9 +20,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mnist_cnn import MnistCNN, data, load_model, strokes
-from mnist_cnn.ink import crop, frame, stroke_width
-from mnist_cnn.predict import read_frames
+from mnist_cnn import MnistCNN, data, load_model
+from mnist_cnn.data.drawn import strokes
+from mnist_cnn.ink.find import crop, frame, stroke_width
+from mnist_cnn.reading.prediction import read_frames
 
 SIDE = 140  # pixels: the size at which a digit's shape is kept
 BORDER = 14  # pixels around it

@@ -25,11 +25,12 @@ from PIL import Image
 
 from benchmarks import photos, reports, rows
 from benchmarks.corruptions import CORRUPTIONS
-from mnist_cnn import MnistCNN, data, load_model, strokes
-from mnist_cnn.evaluate import wilson
-from mnist_cnn.ink import frame
-from mnist_cnn.nondigits import HELD_OUT_KINDS, KINDS, nondigit
-from mnist_cnn.predict import read_frames
+from mnist_cnn import MnistCNN, data, load_model
+from mnist_cnn.data.drawn import strokes
+from mnist_cnn.data.drawn.nondigits import HELD_OUT_KINDS, KINDS, nondigit
+from mnist_cnn.ink.find import frame
+from mnist_cnn.reading.evaluation import wilson
+from mnist_cnn.reading.prediction import read_frames
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("pictures", "changed", "rows", "drawn", "nondigits", "mnist_refused", "corruptions")

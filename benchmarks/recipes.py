@@ -23,7 +23,7 @@ import torch
 import train
 from benchmarks import classic, reports
 from mnist_cnn import data, load_model
-from mnist_cnn.evaluate import errors_outside_doubtful, evaluate
+from mnist_cnn.reading.evaluation import errors_outside_doubtful, evaluate
 
 ROOT = Path(__file__).parent.parent
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmarks import reports
 from benchmarks.recipes import ROWS
-from mnist_cnn import card
 from mnist_cnn.model import BUNDLED
+from mnist_cnn.run import card
 
 ROOT = Path(__file__).parent.parent
 SLICES = ("spaced", "touching")

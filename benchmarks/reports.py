@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mnist_cnn.provenance import machine, versions
+from mnist_cnn.run.provenance import machine, versions
 
 FOLDER = Path(__file__).parent
 

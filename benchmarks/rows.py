@@ -15,10 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mnist_cnn import data, load_model, strokes
+from mnist_cnn import data, load_model
+from mnist_cnn.data.drawn import strokes
+from mnist_cnn.data.drawn.rows import Row, write_row
 from mnist_cnn.model import MnistCNN
-from mnist_cnn.read import Reading
-from mnist_cnn.rows import Row, write_row
+from mnist_cnn.reading.lattice import Reading
 
 SOURCES, SPACINGS, SURFACES = ("drawn", "mnist"), ("spaced", "touching"), ("clean", "photo")
 SHEET_WIDTH, SHEET_ROWS = 700, 10  # pixels; mistakes in a column of a sheet

@@ -94,11 +94,11 @@ def serve_default(port: int) -> int:
 def serve_ours(port: int) -> int:
     """The constant behind our guard and settings: the price of serving alone."""
     from mnist_cnn import load_model
-    from mnist_cnn.live import Weights
-    from mnist_cnn.web import api
-    from mnist_cnn.web.page import OPTIONS, build
-    from mnist_cnn.web.readers import Readers, Task
-    from mnist_cnn.web.serve import make_app, run
+    from mnist_cnn.web.page.tabs import OPTIONS, build
+    from mnist_cnn.web.server import api
+    from mnist_cnn.web.server.live import Weights
+    from mnist_cnn.web.server.readers import Readers, Task
+    from mnist_cnn.web.server.serve import make_app, run
 
     together = api.TASKS["predict"].together
     api.TASKS["predict"] = Task(lambda model, pictures: [ANSWER] * len(pictures), together)

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 import train
 from benchmarks import reports, rows
 from mnist_cnn import data, load_model
-from mnist_cnn.augment import Augmenter
-from mnist_cnn.ink import find_ink, frame, open_picture
+from mnist_cnn.data.augment import Augmenter
+from mnist_cnn.ink.find import find_ink, frame, open_picture
 from mnist_cnn.model import FLAGSHIP, MnistCNN
 
 BATCH = 256

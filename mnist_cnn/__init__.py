@@ -1,8 +1,7 @@
 """Reads handwritten digits: `load_model().predict("seven.png").digit`."""
 
 from mnist_cnn.model import FLAGSHIP, PRESETS, Config, MnistCNN, load_model
-from mnist_cnn.predict import Prediction
-from mnist_cnn.read import ReadDigit, Reading
+from mnist_cnn.reading import Prediction, ReadDigit, Reading
 
 __all__ = [
     "FLAGSHIP",

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn import data, publish, space
-from mnist_cnn.evaluate import evaluate
+from mnist_cnn import data, publish
 from mnist_cnn.model import MnistCNN, load_model
-from mnist_cnn.pictures import evaluate_pictures
+from mnist_cnn.publish import space
+from mnist_cnn.reading import evaluate, evaluate_pictures
 
 MODEL_HELP = "folder, or Hub repo USER/NAME[@REVISION] (default: the bundled weights)"
 

@@ -16,10 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mnist_cnn import hub, publish
-from mnist_cnn.explain import explain
-from mnist_cnn.predict import Prediction, predict
-from mnist_cnn.read import Reading, read
+from mnist_cnn import hub
+from mnist_cnn.reading import Prediction, Reading, explain, predict, read
 
 BUNDLED = Path(__file__).parent / "weights"
 CONFIG_VERSION = 1
@@ -450,6 +448,8 @@ class MnistCNN(
 
         `how` and what is raised are those of `mnist_cnn.publish.push`.
         """
+        from mnist_cnn import publish
+
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             return publish.push(folder, repo_id, **how).url or ""

@@ -18,7 +18,8 @@ from huggingface_hub.utils import _http, disable_progress_bars
 from PIL import Image
 
 import train
-from mnist_cnn import MnistCNN, data, load_model
+from mnist_cnn import MnistCNN, load_model
+from mnist_cnn.data import datasets as data
 
 DATA_DIR = Path(os.environ.get("MNIST_DATA_DIR", "data"))
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mnist_cnn import decode
-from mnist_cnn.ink import WORK_SIDE, find_ink
+from mnist_cnn.ink import decoding as decode
+from mnist_cnn.ink.find import WORK_SIDE, find_ink
 
 SECONDS = 2.0  # of the processor: no file may take longer
 

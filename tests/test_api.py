@@ -22,10 +22,10 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from mnist_cnn.live import Weights
 from mnist_cnn.web import settings
-from mnist_cnn.web.api import Events
-from mnist_cnn.web.readers import Readers
+from mnist_cnn.web.server.api import Events
+from mnist_cnn.web.server.live import Weights
+from mnist_cnn.web.server.readers import Readers
 
 KEYS = {"predict": {"digit", "confidence", "probs", "reason"}, "read": {"text", "digits", "reason"}}
 

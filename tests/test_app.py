@@ -22,7 +22,7 @@ from PIL import Image
 
 from mnist_cnn.model import BUNDLED
 from mnist_cnn.web import page as app_page
-from mnist_cnn.web.texts import TEXTS
+from mnist_cnn.web.page.texts import TEXTS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 CHROMIUM_FLAGS = [

@@ -7,9 +7,9 @@ import pytest
 from torch.utils.data import DataLoader
 
 import train
-from mnist_cnn import strokes
-from mnist_cnn.augment import Augmentation, Augmenter
-from mnist_cnn.recipes import ADDED, NO_AUGMENTATION
+from mnist_cnn.data.augment import Augmentation, Augmenter
+from mnist_cnn.data.drawn import strokes
+from mnist_cnn.training.recipes import ADDED, NO_AUGMENTATION
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 import train
-from mnist_cnn import card, data
+from mnist_cnn.data import datasets as data
 from mnist_cnn.model import BUNDLED
+from mnist_cnn.run import card
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from test_data import write
 
-from mnist_cnn import PRESETS, MnistCNN, data
+from mnist_cnn import PRESETS, MnistCNN
 from mnist_cnn.cli import main
+from mnist_cnn.data import datasets as data
 
 
 @pytest.fixture

@@ -17,9 +17,12 @@ from hub_server import Fault
 from PIL import Image
 from test_app import SEVEN, browser, draw, wait_for_answer, wait_for_weights  # noqa: F401
 
-from mnist_cnn import corrections, data, load_model, publish
+from mnist_cnn import load_model
 from mnist_cnn.cli import main
-from mnist_cnn.corrections import Corrections
+from mnist_cnn.data import datasets as data
+from mnist_cnn.publish import weights as publish
+from mnist_cnn.web.server import corrections
+from mnist_cnn.web.server.corrections import Corrections
 
 ROOT = Path(__file__).parent.parent
 DIGITS = tuple("0123456789")

@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_cnn import data
-from mnist_cnn.ink import frame
+from mnist_cnn.data import datasets as data
+from mnist_cnn.ink.find import frame
 
 PER_SPLIT = {True: 40, False: 10}
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_cnn.decode import (
+from mnist_cnn.ink.decoding import (
     MAX_FILE_BYTES,
     MAX_SCANNED_PIXELS,
     PictureError,
     decode,
     header_size,
 )
-from mnist_cnn.ink import picture_size
+from mnist_cnn.ink.find import picture_size
 
 ORIENTATION = 0x0112
 # What turns an upright picture into one that EXIF's orientation 1 to 8 turns back.
@@ -179,7 +179,7 @@ def test_the_fuzzer_finds_what_is_there(monkeypatch):
 def test_pictures_of_files_and_bytes_are_one(tmp_path):
     content = stored("webp", 6, "blue")
     (tmp_path / "a.webp").write_bytes(content)
-    from mnist_cnn.ink import open_picture
+    from mnist_cnn.ink.find import open_picture
 
     pixels = [np.asarray(open_picture(each)) for each in (content, tmp_path / "a.webp")]
     assert (pixels[0] == pixels[1]).all()

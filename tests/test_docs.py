@@ -16,7 +16,7 @@ from mnist_cnn.model import BUNDLED
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("name", ["README.md", "mnist_cnn/model_card.md"])
+@pytest.mark.parametrize("name", ["README.md", "mnist_cnn/run/model_card.md"])
 def test_numbers_are_up_to_date(name):
     file = ROOT / name
     assert render.rendered()[file] == file.read_text(), "run: python -m benchmarks.render"

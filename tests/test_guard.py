@@ -24,9 +24,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from mnist_cnn.decode import PictureError, decode
-from mnist_cnn.web import guard, settings
-from mnist_cnn.web.guard import Guard, Uploads, checked_json, plain_name, refused, upload
+from mnist_cnn.ink.decoding import PictureError, decode
+from mnist_cnn.web import settings
+from mnist_cnn.web.server import guard
+from mnist_cnn.web.server.guard import Guard, Uploads, checked_json, plain_name, refused, upload
 
 FUNCTIONS = 5  # that the page is said to have
 

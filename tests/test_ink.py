@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from benchmarks import photos
-from mnist_cnn.ink import WORK_SIDE, find_ink, frame, stroke_width
-from mnist_cnn.strokes import Brush, draw
+from mnist_cnn.data.drawn.strokes import Brush, draw
+from mnist_cnn.ink.find import WORK_SIDE, find_ink, frame, stroke_width
 
 PEN = Brush("round", 0.08)
 

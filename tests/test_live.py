@@ -7,8 +7,9 @@ import pytest
 from hub_server import Fault, HubServer
 from huggingface_hub import HfApi
 
-from mnist_cnn import PRESETS, MnistCNN, live
-from mnist_cnn.live import Weights
+from mnist_cnn import PRESETS, MnistCNN
+from mnist_cnn.web.server import live
+from mnist_cnn.web.server.live import Weights
 
 REPO = "user/digits"
 

@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import hostile
 import pytest
 
-from mnist_cnn.live import Weights
-from mnist_cnn.web import many, page, settings
-from mnist_cnn.web.guard import Uploads
-from mnist_cnn.web.readers import Readers
+from mnist_cnn.web import settings
+from mnist_cnn.web.page import many, tabs
+from mnist_cnn.web.server.guard import Uploads
+from mnist_cnn.web.server.live import Weights
+from mnist_cnn.web.server.readers import Readers
 
 SEVEN = hostile.encoded(hostile.digit(64), "PNG")
 
@@ -141,12 +142,12 @@ def test_the_csv_holds_every_row_and_no_formula(model, tmp_path):
 
 def test_progress_comes_before_the_table_and_stopping_keeps_the_rest(model, tmp_path):
     archive = zipped(tmp_path, *[(f"{i}.png", SEVEN) for i in range(20)])
-    steps = list(page.read_many(Weights(model), [archive], lambda: False))
+    steps = list(tabs.read_many(Weights(model), [archive], lambda: False))
     bars = [step[0] for step in steps[:-1]]
     assert ['value="0"' in bars[0], 'value="8"' in bars[1]] == [True, True]
     assert all('max="20"' in bar for bar in bars)
     assert steps[-1][0].count("<tr>") == 21
-    stopped = list(page.read_many(Weights(model), [archive], lambda: True))
+    stopped = list(tabs.read_many(Weights(model), [archive], lambda: True))
     assert "[[stopped|8|20]]" in stopped[-1][0]
     assert stopped[-1][0].count("<tr>") == 9
 
@@ -157,7 +158,7 @@ def uploaded(uploads: Uploads, count: int) -> list[str]:
 
 def test_the_table_is_shown_even_if_its_file_cannot_be_written(model, tmp_path):
     paths = uploaded(Uploads(tmp_path / "uploads"), 20)
-    steps = page.read_many(Weights(model), paths, lambda: False)
+    steps = tabs.read_many(Weights(model), paths, lambda: False)
     next(steps)
     shutil.rmtree(Path(paths[0]).parent)
     *_, (table, _, download) = steps
@@ -170,7 +171,7 @@ def test_cancel_stops_who_reads_and_nobody_else_is_remembered(model, tmp_path):
     class Session(str):
         """A text that can be seen to be gone."""
 
-    events = page.build(Readers(Weights(model))).fns.values()
+    events = tabs.build(Readers(Weights(model))).fns.values()
     functions = {getattr(each.fn, "__name__", ""): each.fn for each in events}
     read, stop = functions["read_files"], functions["stop"]
     archive = zipped(tmp_path, *[(f"{i}.png", SEVEN) for i in range(20)])
@@ -191,5 +192,5 @@ def test_cancel_stops_who_reads_and_nobody_else_is_remembered(model, tmp_path):
 
 def test_a_refused_zip_is_a_sentence(model, tmp_path):
     archive = zipped(tmp_path, *[(f"{i}.png", b"") for i in range(settings.MAX_FILES + 1)])
-    (step,) = page.read_many(Weights(model), [archive], lambda: False)
+    (step,) = tabs.read_many(Weights(model), [archive], lambda: False)
     assert "[[bad_many]]" in step[0]

@@ -14,8 +14,9 @@ import pytest
 from app_server import free_port
 from huggingface_hub import HfApi, constants
 
-from mnist_cnn import load_model, publish
+from mnist_cnn import load_model
 from mnist_cnn.model import BUNDLED
+from mnist_cnn.publish import weights as publish
 
 OLAH = os.environ.get("OLAH") or shutil.which("olah-cli")
 REPO = "user/digits"

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mnist_cnn.cli import main
-from mnist_cnn.pictures import evaluate_pictures
+from mnist_cnn.reading.pictures import evaluate_pictures
 
 
 @pytest.fixture

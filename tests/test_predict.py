@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_cnn import data
-from mnist_cnn.evaluate import (
+from mnist_cnn.data import datasets as data
+from mnist_cnn.data.drawn.nondigits import nondigit_frames
+from mnist_cnn.reading.evaluation import (
     calibration_error,
     evaluate,
     evidence,
@@ -11,8 +12,7 @@ from mnist_cnn.evaluate import (
     fit_threshold,
     wilson,
 )
-from mnist_cnn.nondigits import nondigit_frames
-from mnist_cnn.predict import read_frames
+from mnist_cnn.reading.prediction import read_frames
 
 
 def test_one_picture(model, frames):

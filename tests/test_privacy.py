@@ -11,8 +11,8 @@ from hub_server import Fault
 from PIL import Image
 from test_app import SEVEN, browser, draw, wait_for_answer  # noqa: F401
 
-from mnist_cnn import publish
 from mnist_cnn.model import BUNDLED
+from mnist_cnn.publish import weights as publish
 
 ROOT = Path(__file__).parent.parent
 # Python runs this before anything else and tells every address that is connected to or looked up.

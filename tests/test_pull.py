@@ -16,8 +16,9 @@ import pytest
 from hub_server import Fault, HubServer
 from huggingface_hub import HfApi, constants
 
-from mnist_cnn import PRESETS, MnistCNN, hub, load_model
+from mnist_cnn import PRESETS, MnistCNN, load_model
 from mnist_cnn.cli import main
+from mnist_cnn.hub import snapshot as hub
 
 ROOT = Path(__file__).parent.parent
 REPO = "user/digits"
@@ -144,7 +145,7 @@ def test_without_hub_and_copy_it_says_what_to_do_at_once(hub, commit):
 def test_a_hub_that_does_not_answer_is_given_up(hub, commit, monkeypatch, cached):
     if cached:
         load_model(REPO)
-    monkeypatch.setattr("mnist_cnn.hub.PATIENCE", 0.3)
+    monkeypatch.setattr("mnist_cnn.hub.snapshot.PATIENCE", 0.3)
     hub.faults.append(Fault("GET", "/api/models", times=9, delay=3600))
     if cached:
         assert load_model(REPO).source.endswith(commit)

@@ -12,8 +12,10 @@ from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError
 
 import train
-from mnist_cnn import PRESETS, MnistCNN, card, load_model, publish
+from mnist_cnn import PRESETS, MnistCNN, load_model
 from mnist_cnn.cli import main
+from mnist_cnn.publish import weights as publish
+from mnist_cnn.run import card
 
 ROOT = Path(__file__).parent.parent
 REPO = "user/digits"
@@ -367,7 +369,7 @@ def test_a_login_page_instead_of_the_hub(hub, run, capsys):
 def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(
     hub, run, capsys, monkeypatch, step, fault
 ):
-    monkeypatch.setattr("mnist_cnn.hub.SILENCE", 0.5)
+    monkeypatch.setattr("mnist_cnn.hub.snapshot.SILENCE", 0.5)
     push(scored(run, 30), REPO)
     refs = hub.repo(REPO).refs()
     method, path = STEPS[step]

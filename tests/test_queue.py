@@ -9,17 +9,19 @@ import httpx
 import pytest
 from gradio import queueing
 
-from mnist_cnn.live import Weights
-from mnist_cnn.web import page, queue, serve, settings
-from mnist_cnn.web.readers import Readers
+from mnist_cnn.web import settings
+from mnist_cnn.web.page import tabs
+from mnist_cnn.web.server import queue, serve
+from mnist_cnn.web.server.live import Weights
+from mnist_cnn.web.server.readers import Readers
 
 
 @pytest.fixture(scope="module")
 def built(model) -> SimpleNamespace:
     """The page, and Gradio's app as it is mounted."""
     readers = Readers(Weights(model))
-    blocks = page.build(readers)
-    app = serve.make_app(blocks, readers, **page.OPTIONS)
+    blocks = tabs.build(readers)
+    app = serve.make_app(blocks, readers, **tabs.OPTIONS)
     return SimpleNamespace(blocks=blocks, mounted=app.router.routes[-1].app)
 
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_cnn import cli, read
-from mnist_cnn.evaluate import evidence
-from mnist_cnn.pieces import INKED, Line, Piece, around, cut_again, find_pieces
-from mnist_cnn.predict import read_frames
-from mnist_cnn.rows import write_row
+from mnist_cnn import cli
+from mnist_cnn.data.drawn.rows import write_row
+from mnist_cnn.reading import lattice as read
+from mnist_cnn.reading.evaluation import evidence
+from mnist_cnn.reading.pieces import INKED, Line, Piece, around, cut_again, find_pieces
+from mnist_cnn.reading.prediction import read_frames
 
 # Strokes as "x,y" points in a box 40 wide and 60 high.
 SHAPES = {

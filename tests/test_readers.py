@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from starlette.exceptions import HTTPException
 
-from mnist_cnn.live import Weights
 from mnist_cnn.web import settings
-from mnist_cnn.web.api import TASKS, predict, read
-from mnist_cnn.web.readers import Readers, Task
+from mnist_cnn.web.server.api import TASKS, predict, read
+from mnist_cnn.web.server.live import Weights
+from mnist_cnn.web.server.readers import Readers, Task
 
 SMALL = hostile.png_claiming(280, 280)
 LARGE = hostile.encoded(Image.new("L", (3000, 2000)), "BMP")

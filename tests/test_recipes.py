@@ -9,8 +9,8 @@ from test_data import write
 
 import train
 from benchmarks import classic, recipes, render, reports
-from mnist_cnn.augment import Augmentation
-from mnist_cnn.recipes import NO_AUGMENTATION, RECIPES
+from mnist_cnn.data.augment import Augmentation
+from mnist_cnn.training.recipes import NO_AUGMENTATION, RECIPES
 
 # Layer by layer from the descriptions: (convolutions, kernel, "same" padding, fully connected).
 DESCRIBED = {

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import train
-from mnist_cnn import data
+from mnist_cnn.data import datasets as data
 
 ROOT = Path(__file__).parent.parent
 # Three epochs of six steps, with everything that has a state: dropout, batch norm, averaged
@@ -56,7 +56,7 @@ def done(out: Path) -> tuple[int, int]:
 KILLED = """
 import os, signal, sys
 import train
-from mnist_cnn import data
+from mnist_cnn.data import datasets as data
 data.SYNTHETIC_SIZES = {sizes}
 train.SAVE_SECONDS = {save_seconds}
 update, fsync, counts = train.Training.update, os.fsync, dict(updates=0, writes=0)

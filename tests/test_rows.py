@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mnist_cnn import rows
-from mnist_cnn.predict import read_frames
-from mnist_cnn.rows import NOBODY, candidate_frames, write_row
-from mnist_cnn.strokes import Brush
+from mnist_cnn.data.drawn import rows
+from mnist_cnn.data.drawn.rows import NOBODY, candidate_frames, write_row
+from mnist_cnn.data.drawn.strokes import Brush
+from mnist_cnn.reading.prediction import read_frames
 
 
 def row_of(seed: int, touching: bool, length: int = 4):

@@ -14,9 +14,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_app import SEVEN, browser, draw, wait_for_answer, wait_for_weights  # noqa: F401
 
-from mnist_cnn import publish
 from mnist_cnn.cli import main
 from mnist_cnn.model import BUNDLED
+from mnist_cnn.publish import weights as publish
 
 MODEL, SPACE = "user/digits", "user/sketchpad"
 

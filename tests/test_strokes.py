@@ -6,12 +6,19 @@ import cv2
 import numpy as np
 import pytest
 
-from mnist_cnn import nondigits, strokes
-from mnist_cnn.damage import KINDS as DAMAGES
-from mnist_cnn.damage import damage
-from mnist_cnn.ink import SIDE, frame, stroke_width
-from mnist_cnn.reink import reink, reink_frames, thin
-from mnist_cnn.strokes import ALLOGRAPHS, BRUSHES, HELD_OUT, HELD_OUT_BRUSHES, Brush, Hand
+from mnist_cnn.data.drawn import nondigits, strokes
+from mnist_cnn.data.drawn.reink import reink, reink_frames, thin
+from mnist_cnn.data.drawn.strokes import (
+    ALLOGRAPHS,
+    BRUSHES,
+    HELD_OUT,
+    HELD_OUT_BRUSHES,
+    Brush,
+    Hand,
+)
+from mnist_cnn.data.drawn.wear import KINDS as DAMAGES
+from mnist_cnn.data.drawn.wear import damage
+from mnist_cnn.ink.find import SIDE, frame, stroke_width
 
 GLYPHS = [glyph for ways in ALLOGRAPHS.values() for glyph in ways.values()]
 ALL_KINDS = [*nondigits.KINDS, *nondigits.HELD_OUT_KINDS]

@@ -14,10 +14,15 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import train
-from mnist_cnn import data, load_model, plots, publish, run_folder, strokes
-from mnist_cnn.evaluate import errors_outside_doubtful, evaluate, evidence, raw_logits
-from mnist_cnn.recipes import ADDED, Run
-from mnist_cnn.training import NOT_A_DIGIT, loss_of
+from mnist_cnn import load_model
+from mnist_cnn.data import datasets as data
+from mnist_cnn.data.drawn import strokes
+from mnist_cnn.publish import weights as publish
+from mnist_cnn.reading.evaluation import errors_outside_doubtful, evaluate, evidence, raw_logits
+from mnist_cnn.run import folder as run_folder
+from mnist_cnn.run import plots
+from mnist_cnn.training.recipes import ADDED, Run
+from mnist_cnn.training.state import NOT_A_DIGIT, loss_of
 
 ROOT = Path(__file__).parent.parent
 DRAWN = [name.replace("_", "-") for name in ADDED]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mnist_cnn.web import texts
-from mnist_cnn.web.about import about
+from mnist_cnn.web.page import texts
+from mnist_cnn.web.page.about import about
 
-WEB = Path(texts.__file__).parent
+WEB = Path(texts.__file__).parent.parent
 
 
 def test_every_text_is_there_in_both_languages():
@@ -22,8 +22,8 @@ def test_every_text_is_there_in_both_languages():
 
 
 def test_every_text_is_used():
-    sources = [WEB.parent.parent / "app.py", *WEB.parent.rglob("*.py")]
-    sources += (WEB.parent / "sketchpad").glob("sketchpad.*")
+    sources = [WEB.parent.parent / "app.py", *WEB.rglob("*.py")]
+    sources += (WEB / "page" / "sketchpad").glob("sketchpad.*")
     sources = [file for file in sources if file.name != "texts.py"]
     code = "".join(file.read_text(encoding="utf-8") for file in sources)
     used = {*re.findall(r"""["'](\w+)["']""", code), *texts.REASONS.values()}

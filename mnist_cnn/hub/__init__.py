@@ -1,0 +1,21 @@
+"""From the Hub to a folder, and the Hub's failures in plain words."""
+
+from mnist_cnn.hub.snapshot import (
+    NEEDED,
+    REPO_ID,
+    WEIGHTS,
+    explained,
+    fetch,
+    read_report,
+    split_repo_id,
+)
+
+__all__ = [
+    "NEEDED",
+    "REPO_ID",
+    "WEIGHTS",
+    "explained",
+    "fetch",
+    "read_report",
+    "split_repo_id",
+]

@@ -1,0 +1,221 @@
+"""A Hugging Face Space that runs this app on the weights of a Hub repo: `write` it or `push` it."""
+
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import HfApi, RepoCard
+from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+
+from mnist_cnn import hub
+from mnist_cnn.model import load_model
+from mnist_cnn.publish.weights import CARD, Push, compare, operations
+from mnist_cnn.run import HUB_DATASETS
+
+CHECKOUT = Path(__file__).parent.parent.parent
+PACKAGE = Path(__file__).parent.parent.name
+TRAINING_ONLY = ("torchvision", "accelerate", "albumentations", "matplotlib", "jinja2", "tqdm")
+
+# A Space on a CPU takes wheels without CUDA: a tenth of the size. ZeroGPU patches torch, and does
+# so for the releases that its documentation lists; 2.11 was the last one in November 2026.
+CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
+ZERO_GPU_TORCH, ZERO_GPU_PYTHON, ZERO_GPU = "torch==2.11.*", "3.12", "zero-a10g"
+
+START = '''"""Starts the app on the weights of {model}."""
+
+{zero_gpu}import sys
+
+import app
+
+sys.exit(app.main(["--model", "{model}"]))
+'''
+START_ZERO_GPU = '''try:
+    import spaces  # before torch; only ZeroGPU has it
+except ModuleNotFoundError:
+    pass
+else:
+
+    @spaces.GPU
+    def unused() -> None:
+        """ZeroGPU stops a Space without a function for its GPU. A digit takes a CPU 10 ms: less
+        than to wait for a GPU, so this one is never called and costs no visitor any quota."""
+
+    # It reports that from Gradio's own `launch`, which our server does without.
+    if hasattr(spaces.zero, "startup"):
+        spaces.zero.startup()
+
+
+'''
+
+
+def files(model: str, *, zero_gpu: bool = False) -> dict[str, bytes]:
+    """The Space's files by their paths: this app as it lies here, pinned to one commit of `model`.
+
+    Args:
+        model: Hub repo `USER/NAME` or `USER/NAME@REVISION`; its weights are loaded to be sure.
+        zero_gpu: for ZeroGPU instead of a CPU.
+
+    Raises:
+        ValueError: no such repo, no weights of ours, or this is not a checkout.
+        ConnectionError: the Hub could not be reached.
+    """
+    app, requirements = CHECKOUT / "app.py", CHECKOUT / "requirements.txt"
+    if not app.is_file() or not requirements.is_file():
+        raise ValueError(f"{CHECKOUT} has no app.py: run this in a checkout of the project")
+    if Path(model).is_dir():
+        raise ValueError(f"a Space takes its weights from the Hub: push {model} and pass its repo")
+    repo_id, revision = hub.split_repo_id(model)
+    report = load_model(model).report
+    with hub.explained(repo_id, revision):
+        info = HfApi().model_info(repo_id, revision=revision)
+    pinned = f"{repo_id}@{info.sha}"
+    package = {
+        str(file.relative_to(CHECKOUT)): file.read_bytes()
+        for file in sorted((CHECKOUT / PACKAGE).rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    return package | {
+        "app.py": app.read_bytes(),
+        "start.py": START.format(
+            model=pinned, zero_gpu=START_ZERO_GPU if zero_gpu else ""
+        ).encode(),
+        "requirements.txt": _requirements(requirements.read_text(), zero_gpu).encode(),
+        CARD: _card(repo_id, info.sha, bool(info.private), zero_gpu, report).encode(),
+    }
+
+
+def write(folder: str | Path, model: str, *, zero_gpu: bool = False) -> Path:
+    """Write a Space's files into a new or empty folder."""
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: pass a new folder")
+    for path, content in files(model, zero_gpu=zero_gpu).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder
+
+
+def push(
+    space_id: str,
+    model: str,
+    *,
+    private: bool = False,
+    zero_gpu: bool = False,
+    dry_run: bool = False,
+    token: str | None = None,
+) -> Push:
+    """Create or update a Space in one commit; nothing changed is no commit.
+
+    What people changed in the Space's README stays, but for the keys that make the app run.
+
+    Raises:
+        ValueError: malformed id, no right to write, or the Space holds another app; as `files`.
+        ConnectionError: the Hub could not be reached, or somebody else pushed in the meantime.
+    """
+    if hub.split_repo_id(space_id)[1]:
+        raise ValueError(f"a Space has no revisions: pass {space_id.partition('@')[0]}")
+    ours = files(model, zero_gpu=zero_gpu)
+    api = HfApi(token=token)
+    with hub.explained(space_id, kind="space"):
+        parent, tree, is_private = _look(api, space_id)
+        if CARD in tree:
+            theirs = api.hf_hub_download(space_id, CARD, repo_type="space", revision=parent)
+            ours[CARD] = _merged(Path(theirs).read_text(encoding="utf-8"), ours[CARD].decode())
+    if tree.keys() - {".gitattributes", CARD} and f"{PACKAGE}/__init__.py" not in tree:
+        raise ValueError(f"{space_id} holds another app: pass the name of a new Space")
+    if private and parent and not is_private:
+        raise ValueError(f"{space_id} exists and is public: change that on its settings page")
+    unwanted = {path for path in tree if path.startswith(f"{PACKAGE}/") and path not in ours}
+    changes = compare(ours, tree, unwanted)
+    title = f"Run {model}"
+    if dry_run or all(change.what == "same" for change in changes):
+        return Push(title, changes, None)
+    with hub.explained(space_id, kind="space"):
+        if parent is None:
+            hardware = {"space_hardware": ZERO_GPU} if zero_gpu else {}
+            made = {"space_sdk": "gradio", "private": private, "exist_ok": True} | hardware
+            api.create_repo(space_id, repo_type="space", **made)
+            parent = api.space_info(space_id).sha
+        commit = api.create_commit(
+            space_id,
+            operations(ours, changes),
+            commit_message=title,
+            repo_type="space",
+            parent_commit=parent,
+        )
+    return Push(title, changes, commit.commit_url)
+
+
+def _look(api: HfApi, space_id: str) -> tuple[str | None, dict[str, RepoFile], bool]:
+    """The Space's commit, files and whether it is private; None if there is no Space yet."""
+    try:
+        info = api.space_info(space_id)
+    except RepositoryNotFoundError:
+        return None, {}, False
+    listed = api.list_repo_tree(space_id, repo_type="space", revision=info.sha, recursive=True)
+    files = {file.path: file for file in listed if isinstance(file, RepoFile)}
+    return info.sha, files, bool(info.private)
+
+
+def _requirements(text: str, zero_gpu: bool) -> str:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    lines = [line for line in lines if not line.startswith(TRAINING_ONLY)]
+    if zero_gpu:
+        lines = [ZERO_GPU_TORCH if line.startswith("torch>") else line for line in lines]
+    return "\n".join([*([] if zero_gpu else [CPU_WHEELS]), *lines]) + "\n"
+
+
+def _card(
+    repo_id: str, commit: str, private: bool, zero_gpu: bool, report: Mapping[str, Any]
+) -> str:
+    trained_on = HUB_DATASETS.get(report.get("recipe", {}).get("dataset"))
+    data: dict[str, Any] = {
+        "title": "Handwritten digits",
+        "emoji": "✍️",
+        "colorFrom": "yellow",
+        "colorTo": "red",
+        "sdk": "gradio",
+        "sdk_version": version("gradio"),
+        "python_version": ZERO_GPU_PYTHON if zero_gpu else ".".join(map(str, sys.version_info[:2])),
+        "app_file": "start.py",
+        "suggested_hardware": ZERO_GPU if zero_gpu else "cpu-basic",
+        "short_description": "Draw a digit and see it read by a small network",
+        "license": "mit",
+        "models": [repo_id],
+        **({"datasets": [trained_on]} if trained_on else {}),
+    }
+    text = f"The weights are those of {repo_id} at commit {commit}.\n"
+    if private:  # the platform preloads without a token
+        text += "\nThe model is private: give this Space a secret `HF_TOKEN` that may read it.\n"
+    else:
+        # Fetched while the Space is built, so that it wakes up without a request.
+        data["preload_from_hub"] = [f"{repo_id} {','.join(hub.WEIGHTS)} {commit}"]
+    header = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return f"---\n{header}---\n\n# Handwritten digits\n\n{text}"
+
+
+_OURS = (
+    *("sdk", "sdk_version", "python_version", "app_file", "models", "datasets"),
+    "preload_from_hub",
+)
+
+
+def _merged(theirs: str, ours: str) -> bytes:
+    """Their README with our values of the keys that say what runs and what it learned from."""
+    try:
+        edited, new = RepoCard(theirs), RepoCard(ours)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"the metadata of the Space's README cannot be read: {error}") from error
+    if not edited.text.strip() or "sdk_version" not in edited.data.to_dict():
+        return ours.encode()  # the stub of a new Space
+    for key in _OURS:
+        value = new.data.get(key)
+        if value is None:
+            edited.data.__dict__.pop(key, None)
+        else:
+            edited.data[key] = value
+    return str(edited).encode()

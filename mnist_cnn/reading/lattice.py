@@ -1,0 +1,435 @@
+"""Reading several digits: `read` turns a picture of writing into a `Reading`.
+
+Neighbouring pieces of a line, one to `MOST_PIECES` at a time, are candidates for a digit. The
+network reads them all in one batch, and the best way through the line decides which of them are
+digits: a lattice searched for its best path, as in LeCun et al. 1998 (sections V and VI) and Matan
+et al. 1992. What is not read for sure is cut along other slants, too; the best way of all is taken.
+What a candidate is worth is stated in `Candidate.worth`, and what two neighbours cost in `_clash`,
+in nats, so that a probability and a rule of geometry weigh alike.
+"""
+
+import dataclasses
+import itertools
+import operator
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from mnist_cnn.ink import SIDE, find_ink, frame, picture_size
+from mnist_cnn.reading.evaluation import evidence
+from mnist_cnn.reading.pieces import (
+    EDGE,
+    MOST_ON_PAGE,
+    SMALL,
+    Line,
+    Page,
+    Piece,
+    around,
+    cut_again,
+    find_pieces,
+)
+from mnist_cnn.reading.prediction import Prediction, read_frames
+
+HEALED = 0.5  # pen widths: what a cut took from a digit is given back, so far from it
+# From the line's slant: how doubtful digits are cut, too. Four slants take 1.3 to 1.7
+# times as long as two, and read 495 of 640 touching rows where two read 472 (benchmarks/rows.py,
+# seeds 4711, 5822, 6933 and 7044).
+LEANS = (-0.4, -0.2, 0.2, 0.4)
+LEANING = 1.0  # nats against them
+MOST_DOUBTFUL = 24  # stretches of a page that are cut again; one with more holds no digits
+MOST_PIECES = 8  # in one digit
+WIDEST = 1.6  # of the line's height: nothing wider is one digit, unless it stands alone
+MOST_WHITE = 0.3  # of the line's height: no digit has a wider gap from top to bottom
+FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a digit
+
+# What a candidate is worth, in nats, and what it costs to leave ink unread. The weights were fitted
+# as a whole, to make the right texts of 480 generated rows of MNIST training digits and drawn ones
+# (benchmarks/rows.py, seed 102, spaced ones counting twice) likelier than all other texts of the
+# lattice (LeCun et al. 1998, section VI). Two networks gave nearly the same weights. Those of the
+# evidence were scaled when the threshold was lowered.
+LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
+SURE = 1.5  # per nat of that probability
+EVIDENCE = 1.6  # for evidence as high as the network's threshold …
+WHOLE = 1.2  # … and more for ink with white on both sides, which is seldom two digits …
+MOST_EVIDENCE = 2.9  # … for up to so many times the threshold
+DIGIT = 1.5  # against each digit
+CUT = 0.8  # against each stroke that is cut
+WIDE = 1.8  # against width over `USUAL_WIDTH`, per line height
+USUAL_WIDTH = 0.8  # of the line's height
+LOW = 2.7  # against what a digit lacks of `USUAL_HEIGHT`, per line height
+USUAL_HEIGHT = 0.8  # of the line's height
+LYING = 1.0  # against width over the digit's own height, per height
+SKIP = 6.0  # against leaving a piece as high as the line unread, by the cube of its height …
+SKIP_ANY = 1.6  # … and against leaving any: a scrap that a cut left over costs little more
+
+# What it costs when two neighbours do not lie side by side: halves of one digit lie so. Chosen by
+# hand: of 611 touching pairs that were read right (benchmarks/rows.py, seed 4711), none had less
+# than 0.74 of the height in common, and one in a hundred more than 0.79 of the width.
+OVER = 10.0  # against one over the other: by what their common height …
+LEVEL = 0.75  # … lacks of this share of the shorter one's
+INSIDE = 8.0  # against one in the other: by what their common width …
+REACHING = 0.7  # … exceeds of the narrower one's; so far a 7's bar may reach
+
+TOO_MUCH = "too much writing for one picture"  # why a page of more than `MOST_ON_PAGE` is not read
+
+# Connected ink that is not one sure digit is no writing at all if the best way through it is worth
+# little. Of 182 letters, shapes and doodles of which digits were read, 95 are passed over by this,
+# and of 278 rows (benchmarks/rows.py, seed 8155) that were read right, one is lost.
+LEAST_WORTH = -0.5  # nats: no less …
+MOST_UNREAD = 0.1  # … and where more of the ink than this share is left unread …
+WORTH_OF_EACH = 1.5  # … no less for each digit
+
+# A digit that the network refuses is read among digits: there it is more likely to be one.
+AMONG = 0.5  # of a line's digits must be accepted …
+LEAST_AMONG = 0.35  # … and its evidence be so much of the threshold: a plus sign has less
+
+
+@dataclass(frozen=True, eq=False)
+class ReadDigit:
+    """One digit of a reading."""
+
+    box: tuple[int, int, int, int]  # x, y, width, height, in pixels of the picture as given
+    digit: int  # index of the class
+    name: str  # of the class: "7", or "Q" for a network that reads letters
+    confidence: float  # probability of `digit`, in [0, 1]
+    probs: np.ndarray = field(repr=False)  # (classes,) float32, sums to 1
+    frame: np.ndarray = field(repr=False)  # (28, 28) uint8, what the network saw
+
+    def to_dict(self) -> dict[str, Any]:
+        """Box, digit, confidence and probs as JSON holds them."""
+        return {
+            "box": list(self.box),
+            "digit": self.digit,
+            "confidence": self.confidence,
+            "probs": self.probs.tolist(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """All digits of a picture."""
+
+    lines: tuple[tuple[ReadDigit, ...], ...]  # from top to bottom, each from left to right
+    reason: str | None = None  # why there is no digit
+
+    @property
+    def digits(self) -> tuple[ReadDigit, ...]:
+        """The digits in reading order."""
+        return tuple(digit for line in self.lines for digit in line)
+
+    @property
+    def text(self) -> str:
+        """The digits in reading order, one line of text per line of writing."""
+        return "\n".join("".join(digit.name for digit in line) for line in self.lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Text, digits and reason as JSON holds them."""
+        digits = [digit.to_dict() for digit in self.digits]
+        return {"text": self.text, "digits": digits, "reason": self.reason}
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A run of pieces that may be one digit."""
+
+    line: int
+    start: int  # its first piece in the line
+    stop: int  # one past its last
+    box: tuple[int, int, int, int]  # left, top, right, bottom in pixels of the ink
+    height: float  # in line heights, like all lengths below
+    width: float
+    cut: float  # strokes cut on its left
+    whole: bool  # nothing is cut on its left and right
+    frame: np.ndarray
+
+    def worth(self, answer: Prediction, support: float) -> float:
+        """How likely it is that this is one digit, in nats; `support` is evidence in thresholds."""
+        return (
+            SURE * np.log(max(answer.confidence, LEAST_PROB))
+            + (EVIDENCE + WHOLE * self.whole) * min(support, MOST_EVIDENCE)
+            - DIGIT
+            - CUT * self.cut
+            - WIDE * max(0, self.width - USUAL_WIDTH)
+            - LOW * max(0, USUAL_HEIGHT - self.height)
+            - LYING * max(0, self.width / self.height - 1)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """On a way through a line: a digit, or a piece that is left unread."""
+
+    start: int  # its first piece in the line
+    stop: int  # one past its last
+    worth: float  # nats
+    candidate: Candidate | None = None
+    answer: Prediction | None = None
+    support: float = 0.0  # evidence of a digit, in thresholds
+    clash: float = 0.0  # what it costs to lie as it does beside the digit before it, nats
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """Where the search for a path stands: its last step, and the way before it, shared by many."""
+
+    worth: float  # of all its steps, nats
+    last: Step | None = None
+    before: Self | None = None
+
+    def steps(self) -> list[Step]:
+        """Its steps, from left to right."""
+        way, steps = self, []
+        while way.last is not None:
+            steps.append(way.last)
+            way = way.before
+        return steps[::-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """A way through a line, or through a part of it."""
+
+    page: Page
+    line: Line  # of the page
+    steps: list[Step]  # from left to right
+
+    @property
+    def worth(self) -> float:
+        """In nats. What lies beside its ends does not count."""
+        return sum(step.worth for step in self.steps) - sum(step.clash for step in self.steps[1:])
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is one digit that the network accepts."""
+        return len(self.steps) == 1 and getattr(self.steps[0].answer, "digit", None) is not None
+
+    def areas(self) -> np.ndarray:
+        """How many pixels are left unread, and how many its digits cover; `(2,)`."""
+        of_piece, areas = np.bincount(self.page.numbers.ravel()), np.zeros(2, int)
+        for step in self.steps:
+            for piece in self.line.pieces[step.start : step.stop]:
+                areas[int(step.candidate is not None)] += of_piece[piece.number]
+        return areas
+
+    def part(self, start: int, stop: int | None = None) -> Self:
+        """The steps from one to another."""
+        return Path(self.page, self.line, self.steps[start:stop])
+
+    def stretches(self) -> list[Self]:
+        """The parts that have white between them."""
+        starts = [n for n, step in enumerate(self.steps) if not self.line.pieces[step.start].cut]
+        bounds = sorted({0, *starts, len(self.steps)})
+        return [self.part(*each) for each in itertools.pairwise(bounds)]
+
+
+def read(model: nn.Module, image: Any, thorough: bool = True) -> Reading:
+    """Read all digits of a picture.
+
+    Specks far smaller than the line's digits (dust, decimal points), flat strokes (minus signs),
+    what the network refuses and what can be cut into digits only with ink to spare are passed over.
+
+    Args:
+        model: a network that takes `(B, 28, 28)` uint8 frames and returns logits.
+        image: whatever `mnist_cnn.ink.find_ink` takes.
+        thorough: cut what is doubtful along other slants, too.
+
+    Raises:
+        ValueError: the picture cannot be read.
+    """
+    ink = find_ink(image)
+    page = find_pieces(ink)
+    if not page.lines:
+        return Reading((), "no ink was found")
+    if sum(len(line.pieces) for line in page.lines) > MOST_ON_PAGE:
+        return Reading((), TOO_MUCH)
+    found = candidates(page, ink)
+    if not found:
+        return Reading((), "no ink has a digit's shape")
+    paths = [path.stretches() for path in _paths(model, page, found)]
+    doubtful = [each for path in paths for each in path if not each.is_sure]
+    if not thorough or len(doubtful) > MOST_DOUBTFUL:
+        doubtful = []
+    width, height = picture_size(image)
+    scale = width / ink.shape[1], height / ink.shape[0]
+    lines = []
+    for path in paths:
+        parts = []
+        for each in path:
+            cut = _cut_otherwise(model, ink, each) if each in doubtful else [each]
+            if len(each.steps) == 1 or _is_writing(cut):
+                parts += cut
+        digits = [step for part in parts for step in part.steps if step.candidate]
+        accepted = [step.answer.digit is not None for step in digits]
+        among = sum(accepted) >= AMONG * len(accepted)
+        kept = [
+            step
+            for step, good in zip(digits, accepted, strict=True)
+            if good or (among and step.support >= LEAST_AMONG)
+        ]
+        names = model.config.class_names
+        lines.append(tuple(_digit(step.candidate, step.answer, scale, names) for step in kept))
+    lines = tuple(line for line in lines if line)
+    return Reading(lines, None if lines else "nothing looks like a digit")
+
+
+def _is_writing(stretch: list[Path]) -> bool:
+    """Whether connected ink is digits, by its parts: a stroke cut out of a letter is a good 1."""
+    worth = sum(path.worth for path in stretch)
+    digits = sum(step.candidate is not None for path in stretch for step in path.steps)
+    areas = np.sum([path.areas() for path in stretch], axis=0)
+    if areas[0] > MOST_UNREAD * areas.sum() and worth < WORTH_OF_EACH * digits:
+        return False
+    return worth >= LEAST_WORTH
+
+
+def _paths(model: nn.Module, page: Page, found: list[Candidate]) -> list[Path]:
+    """The best way through each of the page's lines, by its candidates."""
+    steps: list[list[Step]] = [[] for _ in page.lines]
+    if found:
+        answers = read_frames(model, np.stack([candidate.frame for candidate in found]))
+        supports = _supports(model, answers)
+        for each, answer, support in zip(found, answers, supports, strict=True):
+            worth = each.worth(answer, support)
+            steps[each.line].append(Step(each.start, each.stop, worth, each, answer, support))
+    return [
+        Path(page, line, _best_path(line, own)) for line, own in zip(page.lines, steps, strict=True)
+    ]
+
+
+def _cut_otherwise(model: nn.Module, ink: np.ndarray, stretch: Path) -> list[Path]:
+    """The stretch, in parts, each cut along the slant that makes it worth most."""
+    rest, parts = _best_slant(model, ink, stretch), []
+    # Two neighbours may part along another slant than the next two.
+    while len(rest.steps) > 1 and len(rest.steps) + len(parts) > 2:
+        pair = rest.part(0, 2)
+        better = _best_slant(model, ink, pair)
+        done = 1 if better is pair else 2
+        parts.append(rest.part(0, 1) if better is pair else better)
+        rest = rest.part(done)
+    return [*parts, rest]
+
+
+def _best_slant(model: nn.Module, ink: np.ndarray, path: Path) -> Path:
+    """The path, or a way through the same ink cut along another slant."""
+    best, start, stop = path, path.steps[0].start, path.steps[-1].stop
+    for lean in LEANS:
+        again = cut_again(path.page, ink, path.line, start, stop, lean)
+        for way in _paths(model, again, candidates(again, ink)):
+            if way.worth > max(best.worth, path.worth + LEANING):
+                best = way
+    return best
+
+
+def _supports(model: nn.Module, answers: list[Prediction]) -> list[float]:
+    """The evidence of a digit in each answer, in thresholds."""
+    config = model.config
+    # The temperature is taken out again; an even shift of all logits does not change the evidence.
+    probs = np.maximum(np.stack([answer.probs for answer in answers]), np.finfo(np.float32).tiny)
+    support = evidence(torch.from_numpy(np.log(probs)) * config.temperature)
+    # A network that refuses nothing has learned no measure of its evidence.
+    support = support / config.threshold if config.threshold else torch.ones_like(support)
+    return support.tolist()
+
+
+def candidates(page: Page, ink: np.ndarray) -> list[Candidate]:
+    """All runs of neighbouring pieces that have a digit's shape, line by line."""
+    found = []
+    for number, line in enumerate(page.lines):
+        for start in range(len(line.pieces)):
+            for stop in range(start + 1, min(start + MOST_PIECES, len(line.pieces)) + 1):
+                candidate = _candidate(page, ink, number, start, stop)
+                if candidate is not None:
+                    found.append(candidate)
+    return found
+
+
+def _candidate(page: Page, ink: np.ndarray, number: int, start: int, stop: int) -> Candidate | None:
+    line = page.lines[number]
+    run = line.pieces[start:stop]
+    box = around(run)
+    height = (box[3] - box[1]) / line.height
+    width = (max(piece.end for piece in run) - min(piece.start for piece in run)) / line.height
+    alone = len(run) == len(line.pieces) and not line.is_part
+    white = _white(run) / line.height
+    if height < SMALL or width > FLAT * height or (width > WIDEST and not alone):
+        return None
+    if white > MOST_WHITE:
+        return None
+    seen = frame(_ink_of(run, page, ink))
+    cut = run[0].cut, (line.pieces[stop] if stop < len(line.pieces) else line).cut
+    return Candidate(number, start, stop, box, height, width, cut[0], not any(cut), seen)
+
+
+def _ink_of(run: tuple[Piece, ...], page: Page, ink: np.ndarray) -> np.ndarray:
+    """The ink of some pieces and nothing else."""
+    left, top, right, bottom = around(run)
+    # The soft edge lies around the box. An MNIST record stays whole, so that its frame is itself.
+    part = np.s_[max(top - EDGE, 0) : bottom + EDGE, max(left - EDGE, 0) : right + EDGE]
+    if ink.shape == (SIDE, SIDE):
+        part = np.s_[:, :]
+    numbers = page.numbers[part]
+    own = (numbers >= run[0].number) & (numbers <= run[-1].number)
+    # Where digits cross, the ink is both's: to either side of a cut half a pen's width is kept.
+    reach = (2 * round(HEALED * page.pen) + 1,) * 2
+    near = cv2.dilate(own.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, reach))
+    own = (near > 0) & (numbers > 0)
+    return np.where(own, ink[part], 0).astype(np.float32)
+
+
+def _white(run: tuple[Piece, ...]) -> float:
+    """The width of the gaps between the pieces, pixels of the ink."""
+    white, end = 0.0, run[0].end
+    for piece in run[1:]:
+        white += max(0.0, piece.start - end)
+        end = max(end, piece.end)
+    return white
+
+
+def _best_path(line: Line, steps: list[Step]) -> list[Step]:
+    """The best way through the line: every piece is in one digit, or skipped (Viterbi 1967)."""
+    skips = []
+    for start, piece in enumerate(line.pieces):
+        height = (piece.box[3] - piece.box[1]) / line.height
+        skips.append(Step(start, start + 1, -SKIP * height**3 - SKIP_ANY))
+    ends: dict[int, list[Way]] = {0: [Way(0.0)]}  # the ways up to a piece, one per last step
+    for step in sorted([*skips, *steps], key=lambda step: step.stop):
+        ways = ends[step.start]
+        clashes = [_clash(way.last, step) for way in ways]
+        worths = [way.worth - clash for way, clash in zip(ways, clashes, strict=True)]
+        best = int(np.argmax(worths))
+        last = dataclasses.replace(step, clash=clashes[best])
+        ends.setdefault(step.stop, []).append(Way(worths[best] + step.worth, last, ways[best]))
+    return max(ends[len(line.pieces)], key=operator.attrgetter("worth")).steps()
+
+
+def _clash(last: Step | None, step: Step) -> float:
+    """What it costs a digit to lie as it does beside the step before it, nats.
+
+    They must be next to each other: a piece between them that is skipped parts them.
+    """
+    if last is None or last.candidate is None or step.candidate is None:
+        return 0.0
+    a, b = last.candidate.box, step.candidate.box
+    # Shares of the narrower one's width and of the shorter one's height.
+    common_width, common_height = (
+        (min(a[far], b[far]) - max(a[near], b[near])) / min(a[far] - a[near], b[far] - b[near])
+        for near, far in ((0, 2), (1, 3))
+    )
+    if common_width <= 0:
+        return 0.0
+    over, inside = LEVEL - common_height, common_width - REACHING
+    return OVER * max(0.0, over) + INSIDE * max(0.0, inside)
+
+
+def _digit(
+    candidate: Candidate, answer: Prediction, scale: tuple[float, float], names: tuple[str, ...]
+) -> ReadDigit:
+    left, top, right, bottom = candidate.box
+    x, y = round(left * scale[0]), round(top * scale[1])
+    box = x, y, round(right * scale[0]) - x, round(bottom * scale[1]) - y
+    digit = int(answer.probs.argmax())
+    return ReadDigit(box, digit, names[digit], answer.confidence, answer.probs, answer.frame)

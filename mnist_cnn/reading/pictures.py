@@ -1,0 +1,188 @@
+"""Accuracy on anyone's pictures: a CSV names the files and what is written on them."""
+
+import csv
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import nn
+
+from mnist_cnn.ink import find_ink, open_picture
+from mnist_cnn.reading.lattice import read
+from mnist_cnn.reading.prediction import predict
+
+logger = logging.getLogger(__name__)
+PICTURE_HEIGHT, BAR = 280, 8  # pixels of a mistake's picture, and between its parts
+MOST_NAMED = 20  # characters of a label or an answer in a picture's name
+
+
+@dataclass(frozen=True)
+class PictureEvaluation:
+    """How a model did on `n` pictures. Rates lie in [0, 1]; None where there was nothing to count.
+
+    A picture is labelled if something is written on it, and a non-digit if its label is empty.
+    """
+
+    n: int
+    labelled: int
+    accuracy: float | None  # of the labelled pictures; a refused one is not right
+    refused: int  # labelled pictures without an answer
+    wrong: int  # labelled pictures with a wrong answer
+    unreadable: int  # files that are no picture; those with a label count as refused
+    nondigit_refused: float | None  # share of the readable non-digits that were refused
+    per_class: dict[str, float]  # accuracy by label; by number of digits where rows are read
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of the CSV."""
+
+    line: int  # of the file, counted from 1
+    file: Path
+    label: str  # what is written; "" if it is no digit
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """A row of the CSV and what the model made of it."""
+
+    row: _Row
+    answer: str  # "" if it was refused
+    frames: list[np.ndarray] | None = field(repr=False)  # that the network saw; None: no picture
+
+    @property
+    def is_right(self) -> bool:
+        return self.answer == self.row.label
+
+
+def evaluate_pictures(
+    model: nn.Module, table: Path, several: bool = False, wrong_dir: Path | None = None
+) -> PictureEvaluation:
+    """Read every picture that a CSV names and compare.
+
+    Args:
+        table: a CSV, also with semicolons or tabs, with the columns `file` (relative to it) and
+            `label`: one digit (or another class's name), with `several` a string of digits, in
+            which spaces and new lines do not count, or nothing for a picture of none.
+        several: read rows of digits rather than one digit a picture.
+        wrong_dir: where to write every mistake: the picture, the ink that was found, and the
+            frames that the network saw, beside each other.
+
+    Raises:
+        ValueError: the CSV cannot be read, lacks a column or a file's name, or a label is no class;
+            nothing is read then.
+    """
+    start, names = time.perf_counter(), model.config.class_names
+    rows = list(_rows(table, several, names))
+    answers = [_answered(model, row, several) for row in rows]
+    labelled = [each for each in answers if each.row.label]
+    if wrong_dir:
+        _write_mistakes([each for each in answers if not each.is_right], wrong_dir)
+    groups = defaultdict(list)
+    for each in labelled:
+        groups[str(len(each.row.label)) if several else each.row.label].append(each)
+    return PictureEvaluation(
+        n=len(answers),
+        labelled=len(labelled),
+        accuracy=_share_right(labelled),
+        refused=sum(not each.answer for each in labelled),
+        wrong=sum(bool(each.answer) and not each.is_right for each in labelled),
+        unreadable=sum(each.frames is None for each in answers),
+        nondigit_refused=_share_right(
+            [each for each in answers if not each.row.label and each.frames is not None]
+        ),
+        per_class={name: _share_right(group) for name, group in sorted(groups.items())},
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _share_right(answers: list[_Answered]) -> float | None:
+    return sum(each.is_right for each in answers) / len(answers) if answers else None
+
+
+def _rows(table: Path, several: bool, names: tuple[str, ...]) -> Iterator[_Row]:
+    for line, cells in _cells(table):
+        file, label = ((cells[name] or "").strip() for name in ("file", "label"))
+        if not file or cells["label"] is None:
+            missing = "label (empty for no digit)" if file else "file"
+            raise ValueError(f"{table}, line {line}: there is no {missing}")
+        if several:
+            label = "".join(label.split())
+        if not all(part in names for part in (label if several else [label])) and label:
+            kind = "made of" if several else "one (or pass --read) of"
+            raise ValueError(
+                f"{table}, line {line}: label {label!r:.80} must be {kind} {', '.join(names)}, "
+                "or empty"
+            )
+        yield _Row(line, table.parent / file, label)
+
+
+def _cells(table: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """The lines that are not empty, with their numbers; names of columns in small letters."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            lines = enumerate(stream, start=1)
+            before, header = next((each for each in lines if each[1].strip()), (0, ""))
+            comma = max(",;\t", key=header.count)
+            columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=comma))]
+            reader = csv.DictReader(stream, columns, delimiter=comma)
+            rows = [(before + reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error, StopIteration) as error:
+        raise ValueError(f"cannot read {table}: {error}") from error
+    rows = [
+        (line, row)
+        for line, row in rows
+        if any(isinstance(cell, str) and cell.strip() for cell in row.values())
+    ]
+    if not rows or not {"file", "label"} <= set(columns):
+        raise ValueError(f"{table} needs a first line `file,label` and at least one row")
+    yield from rows
+
+
+def _answered(model: nn.Module, row: _Row, several: bool) -> _Answered:
+    try:
+        if several:
+            reading = read(model, row.file)
+            text = reading.text.replace("\n", "")
+            return _Answered(row, text, [digit.frame for digit in reading.digits])
+        answer = predict(model, row.file)
+    except ValueError as error:
+        logger.warning("%s", error)
+        return _Answered(row, "", None)
+    text = "" if answer.digit is None else model.config.class_names[answer.digit]
+    return _Answered(row, text, [answer.frame])
+
+
+def _write_mistakes(answers: list[_Answered], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in answers:
+        if each.frames is not None:
+            row = each.row
+            label, answer = (text[:MOST_NAMED] or "nothing" for text in (row.label, each.answer))
+            name = f"{row.line}-{label}-as-{answer}-{row.file.stem}.png".replace("/", "_")
+            picture = open_picture(row.file)
+            ink = np.round(find_ink(picture) * 255).astype(np.uint8)
+            greys = [Image.fromarray(levels) for levels in (ink, *each.frames)]
+            _beside_each_other([picture, *greys]).save(folder / name)
+
+
+def _beside_each_other(pictures: list[Image.Image]) -> Image.Image:
+    """Pictures at `PICTURE_HEIGHT`, with grey bars between them and under transparent ones."""
+    widths = [max(1, round(each.width * PICTURE_HEIGHT / each.height)) for each in pictures]
+    whole = Image.new("RGB", (sum(widths) + BAR * (len(widths) - 1), PICTURE_HEIGHT), "grey")
+    left = 0
+    for each, width in zip(pictures, widths, strict=True):
+        way = Image.Resampling.BOX if each.height > PICTURE_HEIGHT else Image.Resampling.NEAREST
+        if each.mode[0] in "IF":  # 16 bits or more a pixel
+            levels = np.asarray(each, np.float32)
+            each = Image.fromarray(np.round(255 * levels / max(levels.max(), 1e-6)).astype("u1"))
+        each = each.convert("RGBA").resize((width, PICTURE_HEIGHT), way)
+        whole.paste(each, (left, 0), each)
+        left += width + BAR
+    return whole

@@ -1,0 +1,102 @@
+"""What a run leaves: weights, report, augmentation, card, pictures, and all of it in one page."""
+
+import base64
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from torch import Tensor
+
+from mnist_cnn import data
+from mnist_cnn.data import Augmenter
+from mnist_cnn.model import MnistCNN
+from mnist_cnn.reading import raw_logits
+from mnist_cnn.run import card, plots
+from mnist_cnn.training import Run
+
+PAGES = Path(__file__).parent
+# Title of each picture, in the order of the page; where nothing is augmented that one is left out.
+PICTURES = {
+    "curves.png": "Loss and accuracy",
+    "mistakes.png": "The worst mistakes",
+    "confusion.png": "Confusion matrix",
+    "per_class.png": "Accuracy per class",
+    "predictions.png": "Test frames drawn by lot",
+    "augmented.png": "Augmentation",
+    "filters.png": "First-layer filters",
+}
+SHOWN, VERSIONS = 8, 9  # training frames on the sheet of augmentation, and versions of each
+
+
+def write(
+    model: MnistCNN, run: Run, folder: Path, test: tuple[Tensor, Tensor], frames: Tensor
+) -> None:
+    """Write a run's folder; a failure, such as a full disk, leaves what was there.
+
+    Args:
+        model: the trained network with its report.
+        run: what was trained.
+        folder: an existing folder.
+        test: the test frames and labels that the report speaks of.
+        frames: training frames, some of which are shown augmented.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+        new = Path(temporary)
+        model.save_pretrained(new)
+        augmenter = Augmenter(run.augmentation)
+        augmenter.save(new / "augmentation.json")
+        _write_pictures(model, new, test, bool(augmenter.compose.transforms))
+        if augmenter.compose.transforms:
+            _write_augmented(augmenter, frames[:SHOWN], run.seed, new)
+        (new / "report.html").write_text(_page(model, new), encoding="utf-8")
+        (new / "README.md").write_text(card.render(model.report), encoding="utf-8")
+        # The report last: a folder that has it has everything.
+        for file in sorted(new.iterdir(), key=lambda file: file.name == "report.json"):
+            file.replace(folder / file.name)
+
+
+def _write_pictures(
+    model: MnistCNN, folder: Path, test: tuple[Tensor, Tensor], augmented: bool
+) -> None:
+    frames, labels = test
+    probs = (raw_logits(model, frames) / model.config.temperature).softmax(1)
+    names = model.config.class_names
+    answered = plots.Answered(frames.numpy(), labels.numpy(), probs.numpy(), names)
+    smoothing = model.report["recipe"]["label_smoothing"]
+    plots.curves(model.report["history"], augmented, smoothing, folder / "curves.png")
+    plots.mistakes(answered, folder / "mistakes.png")
+    plots.confusion(answered, folder / "confusion.png")
+    plots.per_class(answered, folder / "per_class.png")
+    plots.predictions(answered, folder / "predictions.png")
+    plots.filters(model.filters(), folder / "filters.png")
+
+
+def _write_augmented(augmenter: Augmenter, frames: Tensor, seed: int, folder: Path) -> None:
+    # One frame at a time: frames that are augmented together share their transform.
+    changed = [
+        augmenter(frame[None].numpy(), (seed, 0, row, version))
+        for row, frame in enumerate(frames)
+        for version in range(VERSIONS)
+    ]
+    versions = np.stack(changed).reshape(len(frames), VERSIONS, 28, 28)
+    plots.augmented(frames.numpy(), versions, folder / "augmented.png")
+
+
+def _page(model: MnistCNN, folder: Path) -> str:
+    """A page that holds everything, pictures included, and loads nothing."""
+    pages = Environment(
+        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    report = model.report
+    return pages.get_template("report.html").render(
+        report=report,
+        title=data.title(report["recipe"]["dataset"]),
+        warning=data.warning(report["recipe"]["dataset"]),
+        settings={name: report[name] for name in ("recipe", "config", "augmentation")},
+        pictures={
+            title: base64.b64encode((folder / name).read_bytes()).decode()
+            for name, title in PICTURES.items()
+            if (folder / name).exists()
+        },
+    )

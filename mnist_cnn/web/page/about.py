@@ -1,0 +1,88 @@
+"""The page's last tab: which weights are in use, where they come from, and how good they are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mnist_cnn.model import MnistCNN
+from mnist_cnn.web.page.texts import phrase, plain
+from mnist_cnn.web.page.views import figure, pixels
+
+GAP = 1  # pixels between two filters
+
+
+def about(model: MnistCNN) -> str:
+    """The numbers of the weights' own report, and pictures of the weights."""
+    report = model.report
+    test = report.get("test")
+    rows = [("origin", plain(model.source)), ("parameters", f"{model.config.parameters():,}")]
+    if "git_commit" in report:
+        rows.append(("commit", plain(str(report["git_commit"]))))
+    if "finished" in report:
+        rows.append(("trained", plain(str(report["finished"]))))
+    numbers = "".join(f"<tr><th>{phrase(key)}</th><td>{value}</td></tr>" for key, value in rows)
+    pictures = figure(pixels(filters(model)), "filters")
+    return (
+        f'<div class="about"><h2>{phrase("weights")}</h2><table>{numbers}'
+        f"{_if_sound(_accuracy, test)}</table>{_if_sound(_per_class, test)}"
+        f"{_if_sound(_curve, report.get('history', []))}{pictures}"
+        f"<p>{phrase('limits')}</p><p>{phrase('privacy')}</p><p>{phrase('programs')}</p></div>"
+    )
+
+
+def _if_sound(show: Callable[[Any], str], part: Any) -> str:
+    """A part of the report; nothing if it is not as ours are: it may be anyone's."""
+    try:
+        return show(part)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return ""
+
+
+def _accuracy(test: dict) -> str:
+    (low, high), digits = test["interval"], phrase("accuracy", f"{test['n']:,}")
+    return (
+        f"<tr><th>{digits}</th><td>{test['accuracy']:.2%}</td></tr>"
+        f"<tr><th>{phrase('interval')}</th><td>{low:.2%} – {high:.2%}</td></tr>"
+        f"<tr><th>{phrase('errors')}</th><td>{test['errors']:,}</td></tr>"
+        f"<tr><th>{phrase('calibration')}</th><td>{test['ece']:.2%}</td></tr>"
+    )
+
+
+def _per_class(test: dict) -> str:
+    shares = "".join(
+        f"<div><dt>{plain(name)}</dt><dd>{share:.2%}</dd></div>"
+        for name, share in test["per_class"].items()
+    )
+    return f'<h2>{phrase("per_class")}</h2><dl class="classes">{shares}</dl>'
+
+
+def _curve(history: list[dict]) -> str:
+    """Validation accuracy as a line over the epochs."""
+    shares = [record["val_accuracy"] for record in history if "val_accuracy" in record]
+    if len(shares) < 2:
+        return ""
+    low = min(shares)
+    step, scale = 300 / (len(shares) - 1), 80 / max(max(shares) - low, 1e-9)
+    points = " ".join(f"{i * step:.1f},{90 - (s - low) * scale:.1f}" for i, s in enumerate(shares))
+    return (
+        f'<figure class="curve"><svg viewBox="-4 0 308 100" aria-hidden="true">'
+        f'<polyline points="{points}" /></svg><figcaption>{phrase("curve")}: '
+        f"{low:.2%} – {max(shares):.2%}</figcaption></figure>"
+    )
+
+
+def filters(model: MnistCNN) -> np.ndarray:
+    """The first convolution's kernels in rows of eight, `(H, W)` uint8; grey is zero."""
+    kernels = model.filters()
+    largest = np.abs(kernels).max(axis=(1, 2), keepdims=True)
+    tiles = np.round((kernels / np.maximum(largest, 1e-9) + 1) * 127.5).astype(np.uint8)
+    columns = min(8, len(tiles))
+    spare = -len(tiles) % columns
+    blank = np.full((spare, *tiles.shape[1:]), 255, np.uint8)
+    tiles = np.pad(
+        np.concatenate([tiles, blank]), ((0, 0), (0, GAP), (0, GAP)), constant_values=255
+    )
+    side = tiles.shape[1]
+    grid = tiles.reshape(-1, columns, side, side).swapaxes(1, 2)
+    return np.ascontiguousarray(grid.reshape(-1, columns * side))

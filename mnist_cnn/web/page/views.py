@@ -1,0 +1,195 @@
+"""The HTML of answers. Texts are phrases of `texts`; whatever came from outside is escaped.
+
+What has the attribute `data-said` is said aloud when it arrives: see `texts.phrases`.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mnist_cnn.ink import VISIBLE, PictureError, stroke_width
+from mnist_cnn.model import MnistCNN
+from mnist_cnn.reading import Prediction, Reading
+from mnist_cnn.web.page.texts import REASONS, phrase, plain
+
+SHOWN = 800  # pixels: longer side of a picture that is shown with boxes
+SMALL = 112  # pixels: the pictures that tell why
+THUMBNAIL = 48
+HEAT = np.array([255, 115, 20])  # RGB
+
+# Below these a drawing is read less surely; shares of the digit's or the picture's longer side.
+THIN = 0.03
+TINY = 0.15
+
+
+def answer(
+    model: MnistCNN,
+    prediction: Prediction,
+    picture: Image.Image,
+    ink: np.ndarray,
+    hints: list[str],
+) -> str:
+    """One digit: the answer, how sure it is, hints, ten probabilities, and why."""
+    names = model.config.class_names
+    known = prediction.digit is not None
+    verdict = (
+        phrase("sure", f"{prediction.confidence:.1%}")
+        if known
+        else phrase(REASONS[prediction.reason])
+    )
+    heatmap = model.explain(prediction.frame)
+    likeliest = names[int(prediction.probs.argmax())]
+    figures = [
+        figure(thumbnail(picture, SMALL), "raw"),
+        figure(pixels(ink), "ink"),
+        figure(pixels(prediction.frame), "frame"),
+    ]
+    if heatmap.any():
+        figures.append(figure(pixels(heated(prediction.frame, heatmap)), "heat", likeliest))
+    return panel(
+        plain(names[prediction.digit]) if known else "–",
+        verdict,
+        hints,
+        bars(names, prediction.probs),
+        f'<section class="why"><h2>{phrase("why")}</h2>{"".join(figures)}</section>',
+    )
+
+
+def panel(digit: str, verdict: str, hints: Sequence[str] = (), *rest: str) -> str:
+    """The frame of every answer, and of the reason why there is none."""
+    listed = "".join(f"<li>{hint}</li>" for hint in hints)
+    return (
+        f'<div class="answer"><div class="digit" aria-hidden="true">{digit}</div>'
+        f'<div><p class="sure" data-said><span class="said">{digit}: </span>{verdict}</p>'
+        f'<ul class="hints">{listed}</ul></div>{"".join(rest)}</div>'
+    )
+
+
+def bars(names: tuple[str, ...], probs: np.ndarray) -> str:
+    """The probabilities in the order of the classes."""
+    rows = "".join(
+        f'<li><span>{plain(name)}</span><div class="bar"><div class="fill" '
+        f'style="width:{share:.1%}"></div></div><span class="share">{share:.1%}</span></li>'
+        for name, share in zip(names, probs, strict=True)
+    )
+    return f'<ol class="bars" aria-label="{phrase("probabilities")}">{rows}</ol>'
+
+
+def hints(ink: np.ndarray, drawn: bool) -> list[str]:
+    """What the writer of one digit could do better, as phrases.
+
+    Args:
+        drawn: the ink is the drawing itself, so what touches its edge was written there.
+    """
+    rows, columns = np.flatnonzero((ink > VISIBLE).any(1)), np.flatnonzero((ink > VISIBLE).any(0))
+    if not rows.size:
+        return []
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    longer, found = max(bottom - top, right - left), []
+    if stroke_width(ink) < THIN * longer:
+        found.append(phrase("hint_thin"))
+    if longer < TINY * max(ink.shape):
+        found.append(phrase("hint_small"))
+    if drawn and (min(top, left) == 0 or bottom == ink.shape[0] or right == ink.shape[1]):
+        found.append(phrase("hint_edge"))
+    return found
+
+
+def several(found: Reading) -> list[str]:
+    """The hint that there are several digits, if there are."""
+    text = found.text.replace("\n", " ")
+    return [phrase("hint_several", text)] if len(found.digits) > 1 else []
+
+
+def refusal(error: ValueError) -> str:
+    """Why a picture is not read."""
+    kind = error.kind if isinstance(error, PictureError) else "damaged"
+    return panel("–", phrase(f"bad_{kind}"))
+
+
+def reading(found: Reading, picture: Image.Image, crop: tuple[float, ...]) -> str:
+    """The text, and the picture with a box around every digit.
+
+    Args:
+        picture: what was read; the boxes are in its pixels.
+        crop: left, top, right, bottom of it in shares of the whole picture.
+    """
+    width, height = picture.size
+    rectangles = "".join(
+        f'<rect x="{x}" y="{y}" width="{w}" height="{h}" /><text x="{x}" y="{y - height / 80:.0f}">'
+        f"{plain(digit.name)}</text>"
+        for digit in found.digits
+        for x, y, w, h in [digit.box]
+    )
+    said = (
+        f'<pre class="text" data-said>{plain(found.text)}</pre>'
+        f'<button type="button" class="copy">{phrase("copy")}</button>'
+        if len(found.digits) > 1
+        else ""
+    )
+    where = " ".join(f"{share:.5f}" for share in crop)
+    whole = (
+        ""
+        if crop == (0, 0, 1, 1)
+        else f'<button type="button" class="whole">{phrase("whole")}</button>'
+    )
+    return (
+        f'<div class="reading">{said}{whole}'
+        f'<div class="boxes" style="--shape: {width} / {height}" data-crop="{where}" '
+        f'tabindex="0" role="group" aria-label="{phrase("crop_help")}">'
+        f'<img src="{data_url(thumbnail_image(picture, SHOWN), "JPEG")}" '
+        f'alt="{phrase("boxes")}" draggable="false">'
+        f'<svg viewBox="0 0 {width} {height}" font-size="{height / 14:.0f}" aria-hidden="true">'
+        f'{rectangles}</svg><div class="chosen" hidden></div></div>'
+        f'<p class="help">{phrase("crop_help")}</p></div>'
+    )
+
+
+def figure(url: str, key: str, *values: str) -> str:
+    """A picture with its caption, which is also what is read aloud."""
+    caption = phrase(key, *values)
+    return f'<figure><img src="{url}" alt=""><figcaption>{caption}</figcaption></figure>'
+
+
+def pixels(array: np.ndarray) -> str:
+    """Ink, a frame or a heated frame as a data URL, at most `SMALL` pixels large."""
+    if array.dtype != np.uint8:
+        array = np.round(array * 255).astype(np.uint8)
+    scale = SMALL / max(array.shape[:2])
+    if scale < 1:
+        size = max(1, round(array.shape[1] * scale)), max(1, round(array.shape[0] * scale))
+        array = cv2.resize(array, size, interpolation=cv2.INTER_AREA)
+    return data_url(Image.fromarray(array))
+
+
+def thumbnail(picture: Image.Image, side: int) -> str:
+    """A small picture on white, as a data URL."""
+    return data_url(thumbnail_image(picture, side), "JPEG")
+
+
+def thumbnail_image(picture: Image.Image, side: int) -> Image.Image:
+    """The picture in RGB on white, at most `side` pixels large."""
+    if picture.mode.startswith("I"):  # 16 bits: Pillow would clip them
+        picture = Image.fromarray((np.asarray(picture) / 257).clip(0, 255).astype(np.uint8))
+    small = picture.convert("RGBA")
+    small.thumbnail((side, side))
+    ground = Image.new("RGB", small.size, "white")
+    ground.paste(small, mask=small.getchannel("A"))
+    return ground
+
+
+def data_url(picture: Image.Image, kind: str = "PNG") -> str:
+    stream = io.BytesIO()
+    picture.save(stream, kind)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return f"data:image/{kind.lower()};base64,{data}"
+
+
+def heated(frame: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    """The frame in grey with the heatmap in the app's orange over it, `(28, 28, 3)` uint8."""
+    share = heatmap[..., None]
+    return np.round((1 - share) * frame[..., None] * 0.6 + share * HEAT).astype(np.uint8)

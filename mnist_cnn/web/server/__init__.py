@@ -1,0 +1,20 @@
+"""The server: who may ask, what is answered, which weights answer."""
+
+from mnist_cnn.web.server import api
+from mnist_cnn.web.server.corrections import Corrections
+from mnist_cnn.web.server.guard import plain_name
+from mnist_cnn.web.server.live import NOTICES, Weights
+from mnist_cnn.web.server.readers import Readers, Task
+from mnist_cnn.web.server.serve import make_app, run
+
+__all__ = [
+    "NOTICES",
+    "Corrections",
+    "Readers",
+    "Task",
+    "Weights",
+    "api",
+    "make_app",
+    "plain_name",
+    "run",
+]
