@@ -3,7 +3,7 @@
     python -m benchmarks.answers            # compare; status 1 and a list where answers differ
     python -m benchmarks.answers --write    # after a change that is meant: answer them anew
 
-`tests/data/answers.zip` holds the pictures, made once by this project's own generators, and
+`tests/files/answers.zip` holds the pictures, made once by this project's own generators, and
 `answers.json`. `--pictures DATA_DIR` makes the pictures, too; nobody needs to do that again.
 """
 
@@ -21,7 +21,7 @@ from PIL import Image
 
 from mnist_cnn import MnistCNN, load_model
 
-FILE = Path(__file__).parent.parent / "tests" / "data" / "answers.zip"
+FILE = Path(__file__).parent.parent / "tests" / "files" / "answers.zip"
 CLOSE = 2e-3  # probabilities: processors and versions of torch round differently
 
 

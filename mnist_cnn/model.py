@@ -1,11 +1,8 @@
-"""The network: one frozen `Config` builds every architecture, `MnistCNN` loads and saves it."""
+"""`MnistCNN`: the network with what people do with it: load, save, predict, read, explain."""
 
-import dataclasses
 import json
 import logging
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,216 +11,19 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from mnist_cnn import hub
+from mnist_cnn.network import FLAGSHIP, Config, Network
 from mnist_cnn.reading import Prediction, Reading, explain, predict, read
 
 BUNDLED = Path(__file__).parent / "weights"
-CONFIG_VERSION = 1
-MAX_PARAMETERS = 50_000_000
-MAX_MAP = 500_000  # values in one feature map of one frame: 2 MB, or 2 GB in a batch of 1,000
 MAX_HEADER = 100_000  # bytes; ours have about 60 for each tensor
-MAX_NAME = 100  # characters of a class name
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Config:
-    """What builds a network; written whole into `config.json`.
-
-    The network is a stack of convolutions, each followed by batch norm (if on) and ReLU, then fully
-    connected layers. Anything out of range raises `ValueError` here, before memory is allocated.
-    """
-
-    channels: tuple[int, ...] = (32, 32, 64, 96, 128, 160)  # output channels of each convolution
-    kernel_sizes: tuple[int, ...] = (3, 3, 3, 3, 3, 3)  # odd, pixels
-    same_padding: bool = False  # zero-pad so that a convolution keeps its size; else it shrinks
-    pool_after: tuple[int, ...] = (2,)  # convolutions, counted from 1, that a 2×2 max-pool follows
-    batch_norm: bool = True  # on convolutions and on the logits
-    conv_dropout: float = 0.0  # drops whole channels of the last convolution, in [0, 1)
-    hidden: tuple[int, ...] = ()  # widths of the fully connected layers before the output layer
-    dropout: float = 0.2  # before the output layer (and between hidden layers), in [0, 1)
-    class_names: tuple[str, ...] = tuple("0123456789")
-    mean: float = 0.1307  # of the training frames, in [0, 1]
-    std: float = 0.3081
-    temperature: float = 1.0  # divides the logits before softmax; fitted on validation data
-    threshold: float = 0.0  # least evidence of a digit, in nats; 0 refuses nothing
-    version: int = CONFIG_VERSION  # of this schema and of the framing that the weights expect
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
-        if self.version != CONFIG_VERSION:
-            raise ValueError(
-                f"config version {self.version} is not known here (this package reads version "
-                f"{CONFIG_VERSION}). Install the mnist_cnn release that wrote these weights."
-            )
-        _check_range("channels", self.channels, 1, 4096, count=(1, 16))
-        _check_range("kernel_sizes", self.kernel_sizes, 1, 27, count=(len(self.channels),) * 2)
-        _check_range("pool_after", self.pool_after, 1, len(self.channels), count=(0, 4))
-        _check_range("hidden", self.hidden, 1, 16384, count=(0, 8))
-        _check_range("conv_dropout", (self.conv_dropout,), 0, 0.99)
-        _check_range("dropout", (self.dropout,), 0, 0.99)
-        _check_range("mean", (self.mean,), 0, 1)
-        _check_range("std", (self.std,), 1e-3, 10)
-        _check_range("temperature", (self.temperature,), 0.01, 100)
-        _check_range("threshold", (self.threshold,), 0, 100)
-        if any(k % 2 == 0 for k in self.kernel_sizes):
-            raise ValueError(f"kernel_sizes must be odd, got {self.kernel_sizes}")
-        names = len(self.class_names)
-        if not 2 <= names <= 1000 or len(set(self.class_names)) != names:
-            raise ValueError(f"class_names needs 2 to 1000 different names, got {names}")
-        for name in self.class_names:
-            if not (0 < len(name) <= MAX_NAME and name.isprintable()):
-                raise ValueError(
-                    f"class_names must have 1 to {MAX_NAME} printable characters, got {name!r:.80}"
-                )
-        if self.sizes()[-1] < 1:
-            raise ValueError(
-                f"the frame shrinks to nothing: sizes {self.sizes()} after each convolution. "
-                "Use fewer or smaller convolutions, fewer pools, or same_padding."
-            )
-        if self.parameters() > MAX_PARAMETERS:
-            raise ValueError(
-                f"this config asks for {self.parameters():,} parameters, "
-                f"at most {MAX_PARAMETERS:,} are allowed"
-            )
-        largest = max(width * positions for _, width, positions in self._layers())
-        if largest > MAX_MAP:
-            raise ValueError(
-                f"this config asks for feature maps of {largest:,} values, "
-                f"at most {MAX_MAP:,} are allowed"
-            )
-
-    def sizes(self) -> list[int]:
-        """Side of the feature map, in pixels, after each convolution and its pool."""
-        sizes, size = [], 28
-        for layer, kernel in enumerate(self.kernel_sizes, start=1):
-            size -= 0 if self.same_padding else kernel - 1
-            size //= 2 if layer in self.pool_after else 1
-            sizes.append(size)
-        return sizes
-
-    def _layers(self) -> list[tuple[int, int, int]]:
-        """(inputs per output value, output channels, output positions) of each weight matrix."""
-        layers, size, before = [], 28, 1
-        for width, kernel, after in zip(
-            self.channels, self.kernel_sizes, self.sizes(), strict=True
-        ):
-            size -= 0 if self.same_padding else kernel - 1
-            layers.append((before * kernel**2, width, size * size))
-            size, before = after, width
-        before *= size * size
-        for width in (*self.hidden, len(self.class_names)):
-            layers.append((before, width, 1))
-            before = width
-        return layers
-
-    def multiply_adds(self) -> int:
-        """Multiply-adds of one frame's forward pass, convolutions and fully connected layers."""
-        return sum(inputs * outputs * positions for inputs, outputs, positions in self._layers())
-
-    def parameters(self) -> int:
-        """Number of trainable parameters."""
-        weights = sum(inputs * outputs for inputs, outputs, _ in self._layers())
-        normed = (*self.channels, len(self.class_names)) if self.batch_norm else ()
-        plain = self.hidden if self.batch_norm else [width for _, width, _ in self._layers()]
-        return weights + 2 * sum(normed) + sum(plain)
-
-    def to_json(self) -> str:
-        """The text of `config.json`."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read the text of `config.json`; every field must be there and no other."""
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"config.json is not valid JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise ValueError(f"config.json must hold an object, got {type(values).__name__}")
-        known = {field.name for field in dataclasses.fields(cls)}
-        if values.get("version", CONFIG_VERSION) == CONFIG_VERSION and values.keys() != known:
-            missing, extra = sorted(known - values.keys()), sorted(values.keys() - known)
-            raise ValueError(
-                "config.json does not describe an mnist_cnn model: "
-                f"missing {missing or 'nothing'}, not known {extra or 'nothing'}"
-            )
-        values = {key: values[key] for key in known & values.keys()}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-def _check_type(name: str, value: Any, wanted: Any) -> None:
-    items = value if isinstance(value, tuple) else (value,)
-    is_tuple = wanted not in (bool, int, float)
-    allowed = {bool: bool, int: int, float: (int, float), tuple[int, ...]: int}.get(wanted, str)
-    good = all(
-        isinstance(item, allowed) and (wanted is bool or not isinstance(item, bool))
-        for item in items
-    )
-    if isinstance(value, tuple) != is_tuple or not good:
-        kind = getattr(wanted, "__name__", wanted) if not is_tuple else wanted
-        raise ValueError(f"{name} must be {kind}, got {value!r:.80}")
-
-
-def _check_range(
-    name: str, values: Sequence[float], low: float, high: float, count: tuple[int, int] = (1, 1)
-) -> None:
-    if not count[0] <= len(values) <= count[1]:
-        raise ValueError(f"{name} needs {count[0]} to {count[1]} values, got {len(values)}")
-    if not all(low <= value <= high for value in values):
-        raise ValueError(f"{name} must lie in [{low}, {high}], got {values}")
-
-
-# A pyramid of valid convolutions after An et al. 2020 (arXiv 2008.10400), with one early pool that
-# makes it about ten times cheaper; the spatial map is kept to the end. Multiples of 16 and 32 fill
-# the CPU's vector units.
-FLAGSHIP = Config()
-
-# Cheap enough to train in seconds: widths of 16 and 32, because others are several times slower,
-# and no batch norm, which takes a fifth of the time.
-SPEED = Config(
-    channels=(16, 32),
-    kernel_sizes=(5, 3),
-    pool_after=(1, 2),
-    batch_norm=False,
-    hidden=(256,),
-    dropout=0.0,
-)
-# At most 16,000 parameters: two pools leave a map of 2×2 for a head of 64 inputs.
-TINY = Config(
-    channels=(16, 16, 16, 32, 16), kernel_sizes=(3, 3, 3, 3, 3), pool_after=(2, 4), dropout=0.0
-)
-
-_PLAIN = Config(
-    channels=(32, 64), kernel_sizes=(5, 5), same_padding=True, pool_after=(1, 2), batch_norm=False
-)
-
-# The networks of the five public projects that this one replaces.
-PRESETS = {
-    "wide-5x5": dataclasses.replace(_PLAIN, hidden=(1000,), dropout=0.4),
-    "deep-dropout": dataclasses.replace(_PLAIN, hidden=(1024,), dropout=0.5),
-    # No details were given: the plainest LeNet pair, with LeNet-5's fully connected widths.
-    "notebook": dataclasses.replace(_PLAIN, channels=(6, 16), hidden=(120, 84), dropout=0.0),
-    # How much is dropped was not given: with a half, training images miss the 99 % of its claim.
-    "compact": dataclasses.replace(
-        _PLAIN,
-        channels=(10, 20),
-        same_padding=False,
-        conv_dropout=0.25,
-        hidden=(50,),
-        dropout=0.25,
-    ),
-    # No details were given: two 3×3 convolutions and one hidden layer.
-    "sgd": dataclasses.replace(_PLAIN, kernel_sizes=(3, 3), hidden=(128,), dropout=0.0),
-}
-
-
 class MnistCNN(
-    nn.Module,
+    Network,
     PyTorchModelHubMixin,
     library_name="mnist_cnn",
     license="mit",
@@ -239,83 +39,9 @@ class MnistCNN(
     """
 
     def __init__(self, config: Config = FLAGSHIP) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.report: dict[str, Any] = {}
         self.source = ""
-        self.register_buffer("mean", torch.tensor(config.mean), persistent=False)
-        self.register_buffer("std", torch.tensor(config.std), persistent=False)
-        self.features = nn.Sequential(*self._convolutions())
-        self.head = nn.Sequential(*self._fully_connected())
-        self.to(memory_format=torch.channels_last)
-
-    def _convolutions(self) -> list[nn.Module]:
-        config, layers, before = self.config, [], 1
-        for number, (width, kernel) in enumerate(
-            zip(config.channels, config.kernel_sizes, strict=True), start=1
-        ):
-            padding = kernel // 2 if config.same_padding else 0
-            layers.append(
-                nn.Conv2d(before, width, kernel, padding=padding, bias=not config.batch_norm)
-            )
-            if config.batch_norm:
-                layers.append(nn.BatchNorm2d(width))
-            # ReLU changes no order: after the pool it does the same with a quarter of the work.
-            if number in config.pool_after:
-                layers.append(nn.MaxPool2d(2))
-            layers.append(nn.ReLU(inplace=True))
-            if number == len(config.channels) and config.conv_dropout:
-                layers.append(nn.Dropout2d(config.conv_dropout))
-            before = width
-        return layers
-
-    def _fully_connected(self) -> list[nn.Module]:
-        config = self.config
-        layers: list[nn.Module] = [nn.Flatten()]
-        before = config.channels[-1] * config.sizes()[-1] ** 2
-        for width in config.hidden:
-            layers += [nn.Linear(before, width), nn.ReLU(inplace=True), nn.Dropout(config.dropout)]
-            before = width
-        if not config.hidden:
-            layers.append(nn.Dropout(config.dropout))
-        layers.append(nn.Linear(before, len(config.class_names), bias=not config.batch_norm))
-        if config.batch_norm:
-            layers.append(nn.BatchNorm1d(len(config.class_names)))
-        return layers
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Logits, `(B, classes)`.
-
-        Args:
-            frames: `(B, 28, 28)` or `(B, 1, 28, 28)`, uint8 or float in [0, 1], white ink on black.
-
-        Raises:
-            ValueError: another shape or dtype.
-        """
-        return self.forward_head(self.forward_features(frames))
-
-    def forward_features(self, frames: Tensor) -> Tensor:
-        """The last feature map, `(B, channels[-1], side, side)`; same input as `forward`."""
-        if frames.ndim == 3:
-            frames = frames.unsqueeze(1)
-        if frames.ndim != 4 or frames.shape[1:] != (1, 28, 28):
-            raise ValueError(
-                f"frames must be (B, 28, 28) or (B, 1, 28, 28), got {tuple(frames.shape)}. "
-                "For pictures of another size call model.predict(image)."
-            )
-        if frames.dtype == torch.uint8:
-            frames = frames / 255
-        elif not frames.is_floating_point():
-            raise ValueError(f"frames must be uint8 or float in [0, 1], got {frames.dtype}")
-        return self.features((frames - self.mean) / self.std)
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Logits from the last feature map."""
-        return self.head(features)
-
-    def filters(self) -> np.ndarray:
-        """The first convolution's filters, `(channels, side, side)` float32."""
-        return self.features[0].weight.detach()[:, 0].cpu().numpy()
 
     def predict(self, images: Any) -> Prediction | list[Prediction]:
         """Read one picture, or each of a list of them; see `mnist_cnn.predict.predict`."""

@@ -16,6 +16,7 @@ from hub_server import HubServer
 from huggingface_hub import constants, file_download
 from huggingface_hub.utils import _http, disable_progress_bars
 from PIL import Image
+from visitor import CHROMIUM, CHROMIUM_FLAGS
 
 import train
 from mnist_cnn import MnistCNN, load_model
@@ -45,7 +46,7 @@ def frames() -> np.ndarray:
         rng = np.random.default_rng(7)
         sheet = np.vstack([np.hstack([frame(draw(d, rng)) for _ in range(10)]) for d in range(10)])
     """
-    sheet = np.asarray(Image.open(Path(__file__).parent / "data" / "frames.png"))
+    sheet = np.asarray(Image.open(Path(__file__).parent / "files" / "frames.png"))
     return sheet.reshape(10, 28, 10, 28).swapaxes(1, 2).reshape(100, 28, 28)
 
 
@@ -100,3 +101,15 @@ def url(_served) -> str:
 def app(_served) -> subprocess.Popen:
     """The process that serves `url`."""
     return _served[1]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if not CHROMIUM:
+        pytest.skip("no Chromium found; install Debian's chromium to run the browser tests")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from idx_files import write
 from PIL import Image
-from test_data import write
 
 from mnist_cnn import PRESETS, MnistCNN
 from mnist_cnn.cli import main

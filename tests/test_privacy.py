@@ -9,7 +9,7 @@ import pytest
 from app_server import free_port, start, wait_until_up
 from hub_server import Fault
 from PIL import Image
-from test_app import SEVEN, browser, draw, wait_for_answer  # noqa: F401
+from visitor import SEVEN, draw, wait_for_answer
 
 from mnist_cnn.model import BUNDLED
 from mnist_cnn.publish import weights as publish
@@ -75,7 +75,7 @@ def test_importing_loading_and_predicting_call_nobody(watched, frames, tmp_path)
     assert connections(watched) == []
 
 
-def test_the_app_calls_nobody_and_keeps_no_drawing(watched, browser, tmp_path):  # noqa: F811
+def test_the_app_calls_nobody_and_keeps_no_drawing(watched, browser, tmp_path):
     Path(watched["TMPDIR"]).mkdir()
     port = free_port()
     app = start(port, **watched)

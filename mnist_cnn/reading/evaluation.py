@@ -5,8 +5,10 @@ import time
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+
+from mnist_cnn.network import Network
 
 ECE_BINS = 15
 WILSON_Z = 1.96
@@ -34,9 +36,7 @@ class Evaluation:
     seconds: float
 
 
-def evaluate(
-    model: nn.Module, frames: Tensor, labels: Tensor, batch_size: int = 1000
-) -> Evaluation:
+def evaluate(model: Network, frames: Tensor, labels: Tensor, batch_size: int = 1000) -> Evaluation:
     """Evaluate on `(N, 28, 28)` uint8 frames and `(N,)` int64 labels.
 
     Nothing is refused here: the answer is the likeliest class, however unlikely.
@@ -70,7 +70,7 @@ def errors_outside_doubtful(result: Evaluation) -> int:
 
 
 @torch.inference_mode()
-def raw_logits(model: nn.Module, frames: Tensor, batch_size: int = 1000) -> Tensor:
+def raw_logits(model: Network, frames: Tensor, batch_size: int = 1000) -> Tensor:
     """Logits in eval mode, `(N, classes)` on the CPU; the model's mode is kept."""
     training, device = model.training, next(model.parameters()).device
     model.eval()

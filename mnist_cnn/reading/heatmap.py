@@ -3,13 +3,14 @@
 import cv2
 import numpy as np
 import torch
-from torch import nn
+
+from mnist_cnn.network import Network
 
 STEPS = 24  # of the integral's sum; more change no heatmap by more than a few percent
 BLUR = 0.7  # pixels: evidence lies in strokes, not in single pixels
 
 
-def explain(model: nn.Module, frame: np.ndarray, digit: int | None = None) -> np.ndarray:
+def explain(model: Network, frame: np.ndarray, digit: int | None = None) -> np.ndarray:
     """Where the evidence for a digit lies, `(28, 28)` float32 in [0, 1]; all 0 if there is none.
 
     Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365) of the digit's logit

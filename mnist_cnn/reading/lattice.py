@@ -17,9 +17,9 @@ from typing import Any, Self
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
 from mnist_cnn.ink import SIDE, find_ink, frame, picture_size
+from mnist_cnn.network import Network
 from mnist_cnn.reading.evaluation import evidence
 from mnist_cnn.reading.pieces import (
     EDGE,
@@ -226,7 +226,7 @@ class Path:
         return [self.part(*each) for each in itertools.pairwise(bounds)]
 
 
-def read(model: nn.Module, image: Any, thorough: bool = True) -> Reading:
+def read(model: Network, image: Any, thorough: bool = True) -> Reading:
     """Read all digits of a picture.
 
     Specks far smaller than the line's digits (dust, decimal points), flat strokes (minus signs),
@@ -286,7 +286,7 @@ def _is_writing(stretch: list[Path]) -> bool:
     return worth >= LEAST_WORTH
 
 
-def _paths(model: nn.Module, page: Page, found: list[Candidate]) -> list[Path]:
+def _paths(model: Network, page: Page, found: list[Candidate]) -> list[Path]:
     """The best way through each of the page's lines, by its candidates."""
     steps: list[list[Step]] = [[] for _ in page.lines]
     if found:
@@ -300,7 +300,7 @@ def _paths(model: nn.Module, page: Page, found: list[Candidate]) -> list[Path]:
     ]
 
 
-def _cut_otherwise(model: nn.Module, ink: np.ndarray, stretch: Path) -> list[Path]:
+def _cut_otherwise(model: Network, ink: np.ndarray, stretch: Path) -> list[Path]:
     """The stretch, in parts, each cut along the slant that makes it worth most."""
     rest, parts = _best_slant(model, ink, stretch), []
     # Two neighbours may part along another slant than the next two.
@@ -313,7 +313,7 @@ def _cut_otherwise(model: nn.Module, ink: np.ndarray, stretch: Path) -> list[Pat
     return [*parts, rest]
 
 
-def _best_slant(model: nn.Module, ink: np.ndarray, path: Path) -> Path:
+def _best_slant(model: Network, ink: np.ndarray, path: Path) -> Path:
     """The path, or a way through the same ink cut along another slant."""
     best, start, stop = path, path.steps[0].start, path.steps[-1].stop
     for lean in LEANS:
@@ -324,7 +324,7 @@ def _best_slant(model: nn.Module, ink: np.ndarray, path: Path) -> Path:
     return best
 
 
-def _supports(model: nn.Module, answers: list[Prediction]) -> list[float]:
+def _supports(model: Network, answers: list[Prediction]) -> list[float]:
     """The evidence of a digit in each answer, in thresholds."""
     config = model.config
     # The temperature is taken out again; an even shift of all logits does not change the evidence.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torch import nn
 
 from mnist_cnn.ink import find_ink, open_picture
+from mnist_cnn.network import Network
 from mnist_cnn.reading.lattice import read
 from mnist_cnn.reading.prediction import predict
 
@@ -62,7 +62,7 @@ class _Answered:
 
 
 def evaluate_pictures(
-    model: nn.Module, table: Path, several: bool = False, wrong_dir: Path | None = None
+    model: Network, table: Path, several: bool = False, wrong_dir: Path | None = None
 ) -> PictureEvaluation:
     """Read every picture that a CSV names and compare.
 
@@ -145,7 +145,7 @@ def _cells(table: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     yield from rows
 
 
-def _answered(model: nn.Module, row: _Row, several: bool) -> _Answered:
+def _answered(model: Network, row: _Row, several: bool) -> _Answered:
     try:
         if several:
             reading = read(model, row.file)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from mnist_cnn.ink import find_ink, frame
+from mnist_cnn.network import Network
 from mnist_cnn.reading.evaluation import evidence
 
 BATCH = 256
@@ -34,7 +34,7 @@ class Prediction:
         }
 
 
-def predict(model: nn.Module, images: Any) -> Prediction | list[Prediction]:
+def predict(model: Network, images: Any) -> Prediction | list[Prediction]:
     """Read one picture, or each of a list of pictures.
 
     Args:
@@ -55,7 +55,7 @@ def predict(model: nn.Module, images: Any) -> Prediction | list[Prediction]:
 
 
 @torch.inference_mode()
-def read_frames(model: nn.Module, frames: np.ndarray) -> list[Prediction]:
+def read_frames(model: Network, frames: np.ndarray) -> list[Prediction]:
     """Read `(B, 28, 28)` uint8 frames."""
     device = next(model.parameters()).device
     training = model.training

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mnist_cnn import data
 from mnist_cnn.data import Augmentation
-from mnist_cnn.model import FLAGSHIP, PRESETS, SPEED, TINY, Config
+from mnist_cnn.network import FLAGSHIP, PRESETS, SPEED, TINY, Config
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("onecycle", "constant")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import train
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

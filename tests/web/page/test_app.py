@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import re
-import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -19,45 +18,13 @@ import pytest
 from hub_server import HubServer
 from huggingface_hub import HfApi
 from PIL import Image
+from visitor import FOUR, SCRIBBLE, SEVEN, draw, opened, tab, wait_for_answer, wait_for_weights
 
 from mnist_cnn.model import BUNDLED
 from mnist_cnn.web import page as app_page
 from mnist_cnn.web.page.texts import TEXTS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-CHROMIUM_FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),  # a camera
-    "--host-resolver-rules=MAP phone.test 127.0.0.1",  # a name that no browser trusts
-]
-SEVEN = [[(0.3, 0.2), (0.72, 0.2), (0.45, 0.85)]]
-FOUR = [[(0.3, 0.15), (0.25, 0.55), (0.75, 0.55)], [(0.65, 0.2), (0.62, 0.85)]]
-SCRIBBLE = [[(0.1 + 0.8 * (i % 2), 0.1 + 0.02 * i) for i in range(40)]]
 TABS = ("draw", "photo", "many", "about")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM:
-        pytest.skip("no Chromium found; install Debian's chromium to run the browser tests")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield chromium
-        chromium.close()
-
-
-def opened(browser, url: str, **options):
-    """A page that notes what it asks for and complains about, and that is ready."""
-    page = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, **options}).new_page()
-    page.requested, page.complaints = [], []
-    page.on("request", lambda request: page.requested.append(request.url))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("console", lambda message: message.type == "error" and page.complaints.append(message))
-    page.goto(url)
-    page.locator("canvas[aria-label]").wait_for()
-    return page
 
 
 @pytest.fixture
@@ -65,17 +32,6 @@ def page(browser, url):
     page = opened(browser, url, locale="en-US")
     yield page
     page.context.close()
-
-
-def draw(page, strokes) -> None:
-    box = page.locator("canvas").bounding_box()
-    for stroke in strokes:
-        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
-        page.mouse.move(*points[0])
-        page.mouse.down()
-        for point in points[1:]:
-            page.mouse.move(*point, steps=8)
-        page.mouse.up()
 
 
 @contextlib.contextmanager
@@ -89,15 +45,6 @@ def held(page):
     page.route("**/queue/join*", lambda route: route.continue_())
     for route in asked:
         route.continue_()
-
-
-def wait_for_answer(page, digit: str, panel: int = 0) -> None:
-    page.wait_for_function(
-        "([panel, digit]) => [...document.querySelectorAll('.answer .digit')][panel]"
-        "?.innerText === digit",
-        arg=[panel, digit],
-        timeout=15_000,
-    )
 
 
 def test_draw_read_clear_draw_again(page):
@@ -222,17 +169,6 @@ def test_a_scribble_is_refused_with_its_reason(page):
     draw(page, SCRIBBLE)
     page.locator(".sure", has_text="does not look like one digit").first.wait_for()
     wait_for_answer(page, "–")
-
-
-def tab(page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
-
-
-def wait_for_weights(page, said: str) -> None:
-    """Until the About tab says so; the page is back at Draw then."""
-    tab(page, "About")
-    page.locator("#weights", has_text=said).wait_for(timeout=20_000)
-    tab(page, "Draw")
 
 
 def photo(page, content: str) -> None:

@@ -12,7 +12,7 @@ from app_server import free_port, wait_until_up
 from huggingface_hub import HfApi
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from test_app import SEVEN, browser, draw, wait_for_answer, wait_for_weights  # noqa: F401
+from visitor import SEVEN, draw, wait_for_answer, wait_for_weights
 
 from mnist_cnn.cli import main
 from mnist_cnn.model import BUNDLED
@@ -180,7 +180,7 @@ def test_mistakes(hub, commit, capsys, tmp_path):
     assert not hub.repo(SPACE, "spaces").exists
 
 
-def test_the_app_runs_from_the_spaces_folder_alone(hub, commit, tmp_path, browser, capsys):  # noqa: F811
+def test_the_app_runs_from_the_spaces_folder_alone(hub, commit, tmp_path, browser, capsys):
     """In a fresh virtual environment with no more than the Space's requirements ask for: this
     project must come from the folder."""
     folder, home = tmp_path / "space", tmp_path / "home"

@@ -15,7 +15,7 @@ import pytest
 from app_server import free_port, start, wait_until_up
 from hub_server import Fault
 from PIL import Image
-from test_app import SEVEN, browser, draw, wait_for_answer, wait_for_weights  # noqa: F401
+from visitor import SEVEN, draw, wait_for_answer, wait_for_weights
 
 from mnist_cnn import load_model
 from mnist_cnn.cli import main
@@ -24,7 +24,7 @@ from mnist_cnn.publish import weights as publish
 from mnist_cnn.web.server import corrections
 from mnist_cnn.web.server.corrections import Corrections
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 DIGITS = tuple("0123456789")
 
 
@@ -200,7 +200,7 @@ def test_a_data_set_that_may_not_be_written(hub, home, monkeypatch):
 # In the app ---------------------------------------------------------------------------------------
 
 
-def test_it_is_off_unless_asked_for(browser):  # noqa: F811
+def test_it_is_off_unless_asked_for(browser):
     port = free_port()
     app = start(port)
     try:
@@ -215,7 +215,7 @@ def test_it_is_off_unless_asked_for(browser):  # noqa: F811
         app.wait(20)
 
 
-def test_a_correction_outlives_the_process_that_thanked_for_it(browser, tmp_path):  # noqa: F811
+def test_a_correction_outlives_the_process_that_thanked_for_it(browser, tmp_path):
     port, folder = free_port(), tmp_path / "kept"
     app = start(port, "--corrections", str(folder))
     try:
@@ -250,7 +250,7 @@ FOOTED_SEVEN = [[(0.3, 0.2), (0.7, 0.2), (0.35, 0.8), (0.6, 0.8)]]  # most netwo
 def test_from_a_wrong_answer_to_weights_that_know_better(
     hub,
     finished_run,
-    browser,  # noqa: F811
+    browser,
     tmp_path,
 ):
     """Draw, correct, fine-tune, push with before and after, pull, and draw the same again."""
@@ -298,7 +298,7 @@ def test_from_a_wrong_answer_to_weights_that_know_better(
 
 
 @contextmanager
-def serving(browser, environment: dict[str, str], *flags: str):  # noqa: F811
+def serving(browser, environment: dict[str, str], *flags: str):
     """The page of an app on the weights of user/digits."""
     port = free_port()
     app = start(port, "--model", "user/digits", *flags, **environment)

@@ -34,7 +34,8 @@ def test_every_text_is_used():
 
 def test_every_reason_of_the_model_has_a_text(model):
     source = "".join(
-        (WEB.parent / name).read_text(encoding="utf-8") for name in ("predict.py", "read.py")
+        (WEB.parent / "reading" / name).read_text(encoding="utf-8")
+        for name in ("prediction.py", "lattice.py")
     )
     for reason, key in texts.REASONS.items():
         assert f'"{reason}"' in source, reason

@@ -24,7 +24,7 @@ from mnist_cnn.run import plots
 from mnist_cnn.training.recipes import ADDED, Run
 from mnist_cnn.training.state import NOT_A_DIGIT, loss_of
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DRAWN = [name.replace("_", "-") for name in ADDED]
 # Two epochs of a small network: a few seconds.
 SMALL = ["--dataset", "synthetic", "--channels", "16,32", "--kernel-sizes", "3,3", "--val-size"]

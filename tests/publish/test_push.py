@@ -17,7 +17,7 @@ from mnist_cnn.cli import main
 from mnist_cnn.publish import weights as publish
 from mnist_cnn.run import card
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 REPO = "user/digits"
 
 

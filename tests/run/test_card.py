@@ -12,7 +12,7 @@ from mnist_cnn.data import datasets as data
 from mnist_cnn.model import BUNDLED
 from mnist_cnn.run import card
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

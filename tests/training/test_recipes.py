@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from test_data import write
+from idx_files import write
 
 import train
 from benchmarks import classic, recipes, render, reports

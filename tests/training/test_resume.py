@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import train
 from mnist_cnn.data import datasets as data
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # Three epochs of six steps, with everything that has a state: dropout, batch norm, averaged
 # weights, momentum, mixed precision, augmentation, added frames, a schedule, a validation split.
 FLAGS = ["--recipe", "compact", "--dataset", "synthetic", "--epochs", "3", "--val-size", "100"]
