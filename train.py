@@ -31,10 +31,10 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mnist_cnn import data, publish
+from mnist_cnn.config import Config
 from mnist_cnn.data import Augmentation
 from mnist_cnn.data.drawn import candidate_frames, damage, nondigit_frames, reink_frames, strokes
 from mnist_cnn.model import MnistCNN, load_model
-from mnist_cnn.network import Config
 from mnist_cnn.reading import (
     Evaluation,
     errors_outside_doubtful,

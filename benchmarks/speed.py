@@ -18,10 +18,10 @@ from torch.nn import functional as F
 import train
 from benchmarks import reports, rows
 from mnist_cnn import data, load_model
+from mnist_cnn.config import FLAGSHIP
 from mnist_cnn.data.augment import Augmenter
 from mnist_cnn.ink.find import find_ink, frame, open_picture
 from mnist_cnn.model import MnistCNN
-from mnist_cnn.network import FLAGSHIP
 
 BATCH = 256
 PAGES = 5  # photos of a kind: what one takes depends on what is on it

@@ -1,8 +1,13 @@
 """Reads handwritten digits: `load_model().predict("seven.png").digit`."""
 
-from mnist_cnn.model import MnistCNN, load_model
-from mnist_cnn.network import FLAGSHIP, PRESETS, Config
-from mnist_cnn.reading import Prediction, ReadDigit, Reading
+from typing import TYPE_CHECKING
+
+from mnist_cnn.lazy import lazily
+
+if TYPE_CHECKING:
+    from mnist_cnn.config import FLAGSHIP, PRESETS, Config
+    from mnist_cnn.model import MnistCNN, load_model
+    from mnist_cnn.reading import Prediction, ReadDigit, Reading
 
 __all__ = [
     "FLAGSHIP",
@@ -14,3 +19,12 @@ __all__ = [
     "Reading",
     "load_model",
 ]
+
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "config": ["FLAGSHIP", "PRESETS", "Config"],
+        "model": ["MnistCNN", "load_model"],
+        "reading": ["Prediction", "ReadDigit", "Reading"],
+    },
+)

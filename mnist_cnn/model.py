@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from mnist_cnn import hub
-from mnist_cnn.network import FLAGSHIP, Config, Network
+from mnist_cnn.config import FLAGSHIP, Config
+from mnist_cnn.network import Network
 from mnist_cnn.reading import Prediction, Reading, explain, predict, read
 
 BUNDLED = Path(__file__).parent / "weights"

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mnist_cnn import FLAGSHIP, PRESETS, Config, MnistCNN, load_model
+from mnist_cnn.config import SPEED
 from mnist_cnn.model import BUNDLED
-from mnist_cnn.network import SPEED
 
 CONFIGS = {"flagship": FLAGSHIP, "speed": SPEED, **PRESETS}
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

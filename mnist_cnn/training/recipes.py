@@ -4,8 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 
 from mnist_cnn import data
+from mnist_cnn.config import FLAGSHIP, PRESETS, SPEED, TINY, Config
 from mnist_cnn.data import Augmentation
-from mnist_cnn.network import FLAGSHIP, PRESETS, SPEED, TINY, Config
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("onecycle", "constant")
