@@ -1,9 +1,10 @@
-"""Write the measured numbers into README.md and the model card: `python -m benchmarks.render`.
+"""Write measured numbers and the list of modules into the documents: `python -m benchmarks.render`.
 
-Numbers come from mnist_cnn/weights/report.json and from speed.json, reading.json, fonts.json,
-recipes.json and serving.json in benchmarks/, nowhere else.
+Numbers come from mnist_cnn/weights/report.json and from the reports in benchmarks/ (speed, reading,
+fonts, recipes, serving and commands), nowhere else; a module's line is the first of its docstring.
 """
 
+import ast
 import json
 import statistics
 import sys
@@ -15,55 +16,112 @@ from mnist_cnn.model import BUNDLED
 from mnist_cnn.run import card
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "mnist_cnn"
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/results.md", "docs/app.md")
 SLICES = ("spaced", "touching")
 
 
 def rendered() -> dict[Path, str]:
-    """README and card as they should read."""
+    """Every document that has a block to fill, as it should read."""
     report = json.loads((BUNDLED / "report.json").read_text(encoding="utf-8"))
-    names = ("speed", "reading", "fonts", "recipes", "serving")
-    speed, reading, fonts, recipes, serving = map(reports.read, names)
-    readme = ROOT / "README.md"
+    names = ("speed", "reading", "fonts", "recipes", "serving", "commands")
+    speed, reading, fonts, recipes, serving, commands = map(reports.read, names)
     blocks = {
         **card.blocks(report),
-        "speed": speed_table(speed),
+        "headline": headline(report["test"], recipes, reading, fonts, speed),
+        "modules": modules(),
+        "commands": measured_table(commands),
+        "tests": tests_take(commands),
+        "speed": measured_table(speed),
         "recipes": recipes_table(recipes),
-        "serving": speed_table(serving),
+        "serving": measured_table(serving),
         "reading": reading_table(reading),
         "rows": share_table("rows, every digit right", "read", _named(reading["rows"], SLICES)),
         "nondigits": share_table(
             "not a digit", "refused", _named(reading["nondigits"], ("all kinds",))
         ),
         "changed": share_table("sketches", "read", reading["changed"]),
+        "corruptions": share_table("MNIST digit with", "read", reading["corruptions"]),
         "mnist_refused": _mnist_refused(reading["mnist_refused"]),
         "fonts": _fonts_table(fonts),
     }
-    return {
-        readme: card.fill(readme.read_text(encoding="utf-8"), blocks),
+    pages = {ROOT / name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
+    return {page: card.fill(text, blocks) for page, text in pages.items()} | {
         card.TEMPLATE: card.render(
-            report, beyond=beyond_mnist(reading, blocks), pictures="weights/"
+            report, beyond=beyond_mnist(blocks), pictures="weights/"
         ),
     }
 
 
-def beyond_mnist(reading: dict, blocks: dict[str, str]) -> str:
+def beyond_mnist(blocks: dict[str, str]) -> str:
     """The part of the card that `benchmarks/reading.json` gives."""
-    corruptions = share_table("MNIST digit with", "read", reading["corruptions"])
     return (
         "Pictures made by the program, beside the same network on what most demos feed it. Real "
         f"photos are harder.\n\n{blocks['reading']}\n\nThe share of non-digits that is refused; "
         f'"other" kinds are never drawn in training:\n\n{blocks["nondigits"]}\n\nMNIST test '
         "digits, spoiled in 15 ways in the manner of MNIST-C (Mu and Gilmer 2019):\n\n"
-        f"{corruptions}"
+        f"{blocks['corruptions']}"
     )
 
 
-def speed_table(speed: dict) -> str:
-    """`benchmarks/speed.json` or `serving.json` as a table."""
-    machine = speed["machine"]
-    rows = [(row["what"], row["value"], row["against"]) for row in speed["rows"]]
-    note = f"Measured on {machine['threads']} threads of {machine['processor']}, {speed['date']}."
-    return card.table(("what", "measured", "against"), *rows) + f"\n\n{note}"
+def headline(test: dict, recipes: dict, reading: dict, fonts: dict, speed: dict) -> str:
+    """The few numbers that matter most: one for each thing that the network is made for."""
+    seeds = [run["accuracy"] for run in recipes["rows"]["flagship"]["runs"]]
+    spread = f"{statistics.mean(seeds):.2%} ± {100 * statistics.stdev(seeds):.2f}"
+    pictures, rows = reading["pictures"], reading["rows"]
+    photo, sketch = pictures["camera photo"], pictures["plain sketch"]["ours"]
+    spaced, touching = rows["drawn spaced photo"], rows["drawn touching photo"]
+    refused, milliseconds = fonts["signs"], _value(speed, "`predict` of a 400×400 sketch")
+    return card.table(
+        ("what", "measured", "n"),
+        ("MNIST test images read", f"**{test['accuracy']:.2%}**", f"{test['n']:,}"),
+        ("the same, trained again with other seeds", spread, f"{len(seeds)} runs"),
+        ("drawn sketches read", f"{sketch['share']:.1%}", str(sketch["n"])),
+        (
+            "camera photos of one digit read",
+            f"{photo['ours']['share']:.1%}; resized to 28×28: {photo['resized']['share']:.1%}",
+            str(photo["ours"]["n"]),
+        ),
+        ("rows of digits in a photo, all right", f"{spaced['share']:.1%}", str(spaced["n"])),
+        ("the same where digits touch", f"{touching['share']:.1%}", str(touching["n"])),
+        ("letters and signs of fonts refused", f"{refused['share']:.1%}", f"{refused['n']:,}"),
+        ("time for a sketch, picture to answer", milliseconds, ""),
+    )
+
+
+def _value(report: dict, what: str) -> str:
+    return next(row["value"] for row in report["rows"] if row["what"] == what)
+
+
+def modules() -> str:
+    """Every module with the first line of its docstring, room by room."""
+    rows = []
+    for file in sorted(PACKAGE.rglob("*.py"), key=lambda file: (file.parent, file.stem)):
+        said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        line = " ".join(said.partition("\n\n")[0].split())
+        path = file.relative_to(PACKAGE)
+        room = path.name == "__init__.py"
+        name = f"**`{path.parent.as_posix()}/`**" if room else f"`{path.as_posix()}`"
+        if file.parent == PACKAGE and room:
+            name = "**`mnist_cnn`**"
+        rows.append((f"[{name}](../mnist_cnn/{path.as_posix()})", line))
+    return card.table(("module", "what it holds"), *rows)
+
+
+def tests_take(commands: dict) -> str:
+    """How long the tests take, in a sentence."""
+    return f"They take {_value(commands, '`pytest -n 2`')} on {_machine(commands)}."
+
+
+def measured_table(report: dict) -> str:
+    """A report with rows of "what", "value" and "against" as a table."""
+    rows = [(row["what"], row["value"], row["against"]) for row in report["rows"]]
+    table = card.table(("what", "measured", "against"), *rows)
+    return f"{table}\n\nMeasured on {_machine(report)}, {report['date']}."
+
+
+def _machine(report: dict) -> str:
+    return f"{report['machine']['threads']} threads of {report['machine']['processor']}"
 
 
 def recipes_table(recipes: dict) -> str:
