@@ -1,8 +1,8 @@
 """How long the commands of a day's work take: `python -m benchmarks.commands [WORD …]`.
 
-Writes benchmarks/commands.json, which README and CONTRIBUTING are rendered from. With words, only the
-commands that hold one of them are measured again. MNIST must lie in $MNIST_DATA_DIR, or in data/.
-Leave the machine alone while it runs.
+Writes benchmarks/commands.json, from which README and CONTRIBUTING are rendered. With words, only
+the commands that hold one of them are measured again. MNIST must lie in $MNIST_DATA_DIR, or in
+data/. Leave the machine alone while it runs.
 """
 
 import os
@@ -27,7 +27,7 @@ COMMANDS = {
     "python -m benchmarks.answers": "whether any answer to the stored pictures changed",
     "python -m benchmarks.render": "the figures into the documents",
     "python train.py --recipe speed --data-dir DIR --out RUN": "a network for MNIST",
-    "python train.py --recipe notebook --dataset synthetic --epochs 1 --out RUN": "one without files",
+    "python train.py --recipe notebook --dataset synthetic --out RUN": "a network without MNIST",
 }
 
 

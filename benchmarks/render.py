@@ -47,9 +47,7 @@ def rendered() -> dict[Path, str]:
     }
     pages = {ROOT / name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
     return {page: card.fill(text, blocks) for page, text in pages.items()} | {
-        card.TEMPLATE: card.render(
-            report, beyond=beyond_mnist(blocks), pictures="weights/"
-        ),
+        card.TEMPLATE: card.render(report, beyond=beyond_mnist(blocks), pictures="../weights/"),
     }
 
 
@@ -75,7 +73,7 @@ def headline(test: dict, recipes: dict, reading: dict, fonts: dict, speed: dict)
     return card.table(
         ("what", "measured", "n"),
         ("MNIST test images read", f"**{test['accuracy']:.2%}**", f"{test['n']:,}"),
-        ("the same, trained again with other seeds", spread, f"{len(seeds)} runs"),
+        ("the same recipe with other seeds, mean ± sd", spread, f"{len(seeds)} runs"),
         ("drawn sketches read", f"{sketch['share']:.1%}", str(sketch["n"])),
         (
             "camera photos of one digit read",
@@ -90,7 +88,7 @@ def headline(test: dict, recipes: dict, reading: dict, fonts: dict, speed: dict)
 
 
 def _value(report: dict, what: str) -> str:
-    return next(row["value"] for row in report["rows"] if row["what"] == what)
+    return next((row["value"] for row in report["rows"] if row["what"] == what), "not measured yet")
 
 
 def modules() -> str:
@@ -98,7 +96,7 @@ def modules() -> str:
     rows = []
     for file in sorted(PACKAGE.rglob("*.py"), key=lambda file: (file.parent, file.stem)):
         said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-        line = " ".join(said.partition("\n\n")[0].split())
+        line = " ".join(said.partition("\n\n")[0].split()).replace("|", "\\|")
         path = file.relative_to(PACKAGE)
         room = path.name == "__init__.py"
         name = f"**`{path.parent.as_posix()}/`**" if room else f"`{path.as_posix()}`"
@@ -110,7 +108,7 @@ def modules() -> str:
 
 def tests_take(commands: dict) -> str:
     """How long the tests take, in a sentence."""
-    return f"They take {_value(commands, '`pytest -n 2`')} on {_machine(commands)}."
+    return f"Time on {_machine(commands)}: {_value(commands, '`pytest -n 2`')}."
 
 
 def measured_table(report: dict) -> str:

@@ -535,23 +535,3 @@ def test_a_busy_port_names_who_holds_it(url, app):
     assert "app.py" in output
     assert f"--port {port + 1}" in output
     assert "Traceback" not in output
-
-
-def test_the_readmes_ways_work(url, tmp_path):
-    """Its curl and its Python, with the address of this server."""
-    (tmp_path / "seven.png").write_bytes(hostile.encoded(hostile.digit(200), "PNG"))
-    readme = (app_server.ROOT / "README.md").read_text(encoding="utf-8")
-
-    def said(*command: str) -> str:
-        words = [word.replace("http://127.0.0.1:7860", url) for word in command]
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    one, upload, call, fetch = re.findall(r"^curl .*", readme, re.MULTILINE)
-    assert json.loads(said("bash", "-c", one))["digit"] == 7
-    (path,) = json.loads(said("bash", "-c", upload))
-    event = json.loads(said("bash", "-c", call.replace("PATH", path)))["event_id"]
-    assert '"digit": 7' in said("bash", "-c", fetch.replace("EVENT_ID", event))
-    code = re.search(r"```python\n(from gradio_client.*?)```", readme, re.DOTALL)[1]
-    assert said(sys.executable, "-c", code).splitlines()[-2:] == ["7", "7"]

@@ -163,11 +163,13 @@ def test_a_correction_arrives_in_a_private_data_set(hub, home, model, seven):
 
 
 def test_the_data_set_can_be_downloaded_and_trained_on(hub, home, model, seven, tmp_path):
-    """As the README says; each class has its ten drawn digits, and the 1 what was corrected."""
+    """As documented; each class has its ten drawn digits, and the 1 what was corrected."""
     place = Corrections("user/corrections", DIGITS)
     place.keep(model, seven, "1")
     send(place)
-    (words,) = re.findall(r"`hf (download USER/DATASET .*?)`", (ROOT / "README.md").read_text())
+    (words,) = re.findall(
+        r"`hf (download USER/DATASET .*?)`", (ROOT / "docs" / "training.md").read_text()
+    )
     words = words.replace("USER/DATASET", "user/corrections").split()
     hf = Path(sys.executable).with_name("hf")
     environment = hub.environment(tmp_path / "home", token=hub.token)
@@ -276,8 +278,8 @@ def test_from_a_wrong_answer_to_weights_that_know_better(
     assert [(note["given"], note["right"]) for note in notes] == [(given, right)] * 3
     assert {note["weights"] for note in notes} == {f"Hub repo user/digits at commit {first}"}
 
-    readme = (ROOT / "README.md").read_text()
-    (command,) = re.findall(r"^python (train\.py --init-from USER/NAME .*)$", readme, re.MULTILINE)
+    guide = (ROOT / "docs" / "training.md").read_text()
+    (command,) = re.findall(r"^python (train\.py --init-from USER/NAME .*)$", guide, re.MULTILINE)
     words = command.replace("USER/NAME", "user/digits").replace("corrections", str(folder)).split()
     words += ["--out", str(run), "--workers", "0"]
     done = subprocess.run(
