@@ -1,97 +1,102 @@
-"""The command line: `python -m mnist_cnn predict | evaluate | push | space`."""
+"""The command line: `mnist-cnn predict | evaluate | push | space | app | train`."""
 
-import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from mnist_cnn import data, publish
-from mnist_cnn.model import MnistCNN, load_model
-from mnist_cnn.publish import space
-from mnist_cnn.reading import evaluate, evaluate_pictures
+import tyro
+from tyro.conf import Positional, arg
+from tyro.constructors import PrimitiveConstructorSpec
 
-MODEL_HELP = "folder, or Hub repo USER/NAME[@REVISION] (default: the bundled weights)"
+# What takes seconds to import is imported by the command that needs it: help answers at once.
+if TYPE_CHECKING:
+    from mnist_cnn.model import MnistCNN
+    from mnist_cnn.publish import Push
 
-
-def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(prog="python -m mnist_cnn", description="Read digits.")
-    commands = result.add_subparsers(dest="command", required=True)
-
-    command = commands.add_parser("predict", help="read picture files, one digit each")
-    command.add_argument("files", nargs="+", metavar="FILE")
-    command.add_argument("--read", action="store_true", help="read all digits of each picture")
-    command.add_argument("--model", help=MODEL_HELP)
-    command.add_argument("--json", action="store_true", help="one JSON list on stdout")
-    command.set_defaults(run=_predict)
-
-    command = commands.add_parser("evaluate", help="accuracy on a test set or on pictures")
-    command.add_argument(
-        "--dataset", help="name or folder:DIR (default: what they were trained on)"
-    )
-    command.add_argument("--data-dir", default="data", help="where MNIST lies or is downloaded to")
-    command.add_argument("--images", type=Path, metavar="CSV", help="pictures: columns file, label")
-    command.add_argument("--read", action="store_true", help="labels are rows of digits")
-    command.add_argument("--wrong-dir", type=Path, help="write a picture of every mistake here")
-    command.add_argument("--model", help=MODEL_HELP)
-    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    command.set_defaults(run=_evaluate)
-
-    command = commands.add_parser("push", help="publish a run folder on the Hub, in one commit")
-    command.add_argument("folder", metavar="RUN")
-    command.add_argument("repo_id", metavar="USER/NAME")
-    command.add_argument("--private", action="store_true", help="if the repo is made now")
-    command.add_argument("--revision", metavar="BRANCH", help="made from main if needed")
-    command.add_argument("--create-pr", action="store_true", help="open a pull request instead")
-    command.add_argument("--tag", help="a name for the commit, such as v1")
-    command.add_argument("--dry-run", action="store_true", help="only list what would change")
-    command.add_argument("--force", action="store_true", help="also weights that are worse")
-    command.set_defaults(run=_push)
-
-    command = commands.add_parser("space", help="create or update a Space that runs the app")
-    command.add_argument("space_id", metavar="USER/SPACE")
-    command.add_argument("--model", required=True, help="Hub repo USER/NAME[@REVISION]")
-    command.add_argument("--private", action="store_true", help="if the Space is made now")
-    command.add_argument("--zero-gpu", action="store_true", help="for ZeroGPU instead of a CPU")
-    command.add_argument(
-        "--dry-run",
-        nargs="?",
-        const="",
-        metavar="DIR",
-        help="only list what would change, or write the Space's files to DIR",
-    )
-    command.set_defaults(run=_space)
-    return result
+Model = Annotated[
+    str | None,
+    arg(metavar="MODEL", help="folder, or Hub repo USER/NAME[@REVISION]; None: bundled weights"),
+]
+AsJson = Annotated[bool, arg(name="json", help="one JSON value on stdout, for programs")]
+Private = Annotated[bool, arg(help="if it is made now")]
+# A flag that may name a folder.
+DryRun = Annotated[
+    Path | bool,
+    PrimitiveConstructorSpec(
+        nargs=(0, 1),
+        metavar="[DIR]",
+        instance_from_str=lambda words: Path(words[0]) if words else True,
+        is_instance=lambda value: isinstance(value, Path | bool),
+        str_from_instance=lambda value: [str(value)],
+    ),
+    arg(help="only list what would change, or write the Space's files to DIR"),
+]
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"mnist-cnn {version('mnist-cnn')}")
+        return 0
     try:
-        return args.run(args)
+        if words[:1] in (["app"], ["train"]):
+            return COMMANDS[words[0]](*words[1:])  # with flags of their own
+        return tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="mnist-cnn",
+            description="Read handwritten digits. `--version` says which release this is.",
+            args=words or ["--help"],
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
     except (ValueError, OSError) as error:
-        print(f"mnist_cnn: {error}", file=sys.stderr)
-        return 1
+        return _failed(error)
 
 
-def _predict(args: argparse.Namespace) -> int:
-    model = load_model(args.model)
-    rows, failed = [], False
-    for file in args.files:
+def _failed(reason: Exception | str) -> int:
+    print(f"mnist-cnn: {reason}", file=sys.stderr)
+    return 1
+
+
+# Commands -----------------------------------------------------------------------------------------
+
+
+def predict(
+    files: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE…", help="- is standard input")],
+    /,
+    read: bool = False,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> int:
+    """Read picture files, one digit each.
+
+    Args:
+        read: all digits of each picture, line by line
+    """
+    if not files:
+        raise ValueError("predict needs a picture: mnist-cnn predict seven.png")
+    from mnist_cnn.model import load_model
+
+    reader, rows, failed = load_model(model), [], 0
+    for file in files:
+        picture = sys.stdin.buffer.read() if file == "-" else file
         try:
-            answer = model.read(file) if args.read else model.predict(file)
+            answer = reader.read(picture) if read else reader.predict(picture)
             rows.append({"file": file, **answer.to_dict()})
         except ValueError as error:
-            failed = True
             rows.append({"file": file, "error": str(error)})
-            print(f"mnist_cnn: {error}", file=sys.stderr)
-    if args.json:
+            failed = _failed(error)
+    if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
         for row in rows:
             if "error" not in row:
-                print(_line(row, model.config.class_names))
-    return int(failed)
+                print(_line(row, reader.config.class_names))
+    return failed
 
 
 def _line(row: dict[str, Any], class_names: tuple[str, ...]) -> str:
@@ -104,82 +109,149 @@ def _line(row: dict[str, Any], class_names: tuple[str, ...]) -> str:
     return f"{row['file']}: {class_names[row['digit']]} ({row['confidence']:.1%})"
 
 
-def _evaluate(args: argparse.Namespace) -> int:
-    model = load_model(args.model)
-    if args.images and args.dataset:
+def evaluate(
+    dataset: Annotated[str | None, arg(metavar="NAME")] = None,
+    data_dir: Annotated[Path, arg(metavar="DIR")] = Path("data"),
+    images: Annotated[Path | None, arg(metavar="CSV")] = None,
+    read: bool = False,
+    wrong_dir: Annotated[Path | None, arg(metavar="DIR")] = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> int:
+    """Measure accuracy, on a test set or on your own pictures.
+
+    Args:
+        dataset: mnist, fashion-mnist, … or folder:DIR; None: what the weights were trained on
+        data_dir: where its files lie or are downloaded to
+        images: your pictures instead: a table with the columns file and label
+        read: with --images: labels are rows of digits
+        wrong_dir: with --images: write a picture of every mistake here
+    """
+    from mnist_cnn.model import load_model
+
+    reader = load_model(model)
+    if images and dataset:
         raise ValueError("--images and --dataset are two things to evaluate on: pass one")
-    if args.images:
-        return _evaluate_pictures(args, model)
-    if args.read or args.wrong_dir:
+    if not images and (read or wrong_dir):
         raise ValueError("--read and --wrong-dir go with --images")
-    name = args.dataset or _trained_on(model)
+    if images:
+        from mnist_cnn.reading import evaluate_pictures
+
+        result: Any = evaluate_pictures(reader, images, read, wrong_dir)
+        lines = _lines_of_pictures(dataclasses.asdict(result))
+    else:
+        result, lines = _evaluate_dataset(reader, dataset, data_dir)
+    if as_json:
+        print(json.dumps({"weights": reader.source, **dataclasses.asdict(result)}, indent=2))
+        return 0
+    for name, value in {"weights": reader.source, **lines}.items():
+        print(f"{name:17} {value}")
+    return 0
+
+
+def _evaluate_dataset(
+    model: "MnistCNN", dataset: str | None, data_dir: Path
+) -> tuple[Any, dict[str, str]]:
+    """The result on a test set, and its lines."""
+    from mnist_cnn import data
+    from mnist_cnn.reading import evaluate
+
+    trained_on = model.report.get("recipe", {}).get("dataset", "mnist")
+    name = dataset or trained_on
+    # A stranger's report must not choose folders to be read.
+    if not dataset and trained_on not in data.DATASETS:
+        raise ValueError(
+            f"these weights were trained on {trained_on!r:.80}, which only you can find: pass "
+            f"--dataset folder:DIR, or one of {', '.join(data.DATASETS)}"
+        )
     if (classes := data.class_names(name)) != model.config.class_names:
         raise ValueError(
             f"the weights know the classes {', '.join(model.config.class_names)}; {name} has "
             f"{', '.join(classes)}. Pass the --dataset that they were trained on."
         )
-    trained_on = model.report.get("recipe", {}).get("dataset")
     if trained_on in data.DATASETS and trained_on != name and data.warning(trained_on):
-        print(f"mnist_cnn: {data.warning(trained_on)}", file=sys.stderr)
-    result = evaluate(model, *data.load(name, args.data_dir, train=False))
-    if args.json:
-        print(json.dumps({"weights": model.source, **dataclasses.asdict(result)}, indent=2))
-        return 0
+        print(f"mnist-cnn: {data.warning(trained_on)}", file=sys.stderr)
+    result = evaluate(model, *data.load(name, data_dir, train=False))
     low, high = result.interval
-    print(f"weights   {model.source}")
-    print(f"test set  {data.title(name)}")
-    print(f"accuracy  {result.accuracy:.2%} ({result.errors} errors in {result.n:,})")
-    print(f"interval  {low:.2%} to {high:.2%} (Wilson, 95 %)")
-    print(f"ece       {result.ece:.2%}")
-    print("per class " + "  ".join(f"{k}: {v:.2%}" for k, v in result.per_class.items()))
-    print(f"seconds   {result.seconds:.1f}")
-    return 0
+    return result, {
+        "test set": data.title(name),
+        "accuracy": f"{result.accuracy:.2%} ({result.errors} errors in {result.n:,})",
+        "interval": f"{low:.2%} to {high:.2%} (Wilson, 95 %)",
+        "ece": f"{result.ece:.2%}",
+        "per class": "  ".join(f"{name}: {share:.2%}" for name, share in result.per_class.items()),
+        "seconds": f"{result.seconds:.1f}",
+    }
 
 
-def _trained_on(model: MnistCNN) -> str:
-    """The data set that the report names; a stranger's must not choose folders to be read."""
-    name = model.report.get("recipe", {}).get("dataset", "mnist")
-    if name not in data.DATASETS:
-        raise ValueError(
-            f"these weights were trained on {name!r:.80}, which only you can find: pass --dataset "
-            f"folder:DIR, or one of {', '.join(data.DATASETS)}"
-        )
-    return name
-
-
-def _evaluate_pictures(args: argparse.Namespace, model: MnistCNN) -> int:
-    result = evaluate_pictures(model, args.images, args.read, args.wrong_dir)
-    if args.json:
-        print(json.dumps({"weights": model.source, **dataclasses.asdict(result)}, indent=2))
-        return 0
-    print(f"{'weights':17} {model.source}")
-    for name, value in dataclasses.asdict(result).items():
+def _lines_of_pictures(result: dict[str, Any]) -> dict[str, str]:
+    lines = {}
+    for name, value in result.items():
         if value is None or value == {}:
             value = "–"  # nothing to count
         elif isinstance(value, dict):
             value = "  ".join(f"{k}: {share:.2%}" for k, share in value.items())
         elif isinstance(value, float):
             value = f"{value:.1f}" if name == "seconds" else f"{value:.2%}"
-        print(f"{name:17} {value}")
-    return 0
+        lines[name] = str(value)
+    return lines
 
 
-def _push(args: argparse.Namespace) -> int:
-    load_model(args.folder)  # refuses to publish what nobody could load
+def push(
+    run: Annotated[Positional[Path], arg(metavar="RUN", help="folder that training left")],
+    repo_id: Annotated[Positional[str], arg(metavar="USER/NAME", help="where to, on the Hub")],
+    /,
+    private: Private = False,
+    revision: Annotated[str | None, arg(metavar="BRANCH")] = None,
+    create_pr: bool = False,
+    tag: Annotated[str | None, arg(metavar="TAG")] = None,
+    dry_run: bool = False,
+    force: bool = False,
+) -> int:
+    """Publish a run folder on the Hub, in one commit.
+
+    Args:
+        revision: branch, made from main if needed; None: main
+        create_pr: open a pull request instead
+        tag: a name for the commit, such as v1
+        dry_run: only list what would change
+        force: also weights that are worse, or cannot be compared
+    """
+    from mnist_cnn import publish
+    from mnist_cnn.model import load_model
+
+    load_model(run)  # refuses to publish what nobody could load
     done = publish.push(
-        args.folder,
-        args.repo_id,
-        private=args.private,
-        revision=args.revision,
-        create_pr=args.create_pr,
-        tag=args.tag,
-        dry_run=args.dry_run,
-        force=args.force,
+        run,
+        repo_id,
+        private=private,
+        revision=revision,
+        create_pr=create_pr,
+        tag=tag,
+        dry_run=dry_run,
+        force=force,
     )
-    return _pushed(done, args.dry_run)
+    return _pushed(done, dry_run)
 
 
-def _pushed(done: publish.Push, dry_run: bool) -> int:
+def space(
+    space_id: Annotated[Positional[str], arg(metavar="USER/SPACE", help="its name on the Hub")],
+    /,
+    model: Annotated[str, arg(metavar="USER/NAME[@REVISION]", help="Hub repo of the weights")],
+    private: Private = False,
+    zero_gpu: Annotated[bool, arg(help="for ZeroGPU instead of a CPU")] = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Make or update a Space on the Hub that runs the app."""
+    from mnist_cnn.publish import space
+
+    if isinstance(dry_run, Path):
+        print(f"wrote {space.write(dry_run, model, zero_gpu=zero_gpu)}")
+        return 0
+    done = space.push(space_id, model, private=private, zero_gpu=zero_gpu, dry_run=dry_run)
+    return _pushed(done, dry_run)
+
+
+def _pushed(done: "Push", dry_run: bool) -> int:
     print(done)
     if dry_run:
         print("nothing was sent (--dry-run)")
@@ -188,10 +260,20 @@ def _pushed(done: publish.Push, dry_run: bool) -> int:
     return 0
 
 
-def _space(args: argparse.Namespace) -> int:
-    if args.dry_run:
-        print(f"wrote {space.write(args.dry_run, args.model, zero_gpu=args.zero_gpu)}")
-        return 0
-    dry_run = args.dry_run is not None
-    wish = {"private": args.private, "zero_gpu": args.zero_gpu, "dry_run": dry_run}
-    return _pushed(space.push(args.space_id, args.model, **wish), dry_run)
+def app(*arguments: str) -> int:
+    """Serve the sketchpad, and the interfaces for programs; `mnist-cnn app --help`."""
+    from mnist_cnn.web.command import main
+
+    return main(list(arguments))
+
+
+def train(*arguments: str) -> int:
+    """Train a network; `mnist-cnn train --help`."""
+    from mnist_cnn.training.command import main
+
+    return main(list(arguments))
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    command.__name__: command for command in (predict, evaluate, push, space, app, train)
+}

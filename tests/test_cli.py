@@ -2,6 +2,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from mnist_cnn import PRESETS, MnistCNN
 from mnist_cnn.cli import main
 from mnist_cnn.data import datasets as data
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def test_an_unreadable_file_does_not_stop_the_others(pictures, capsys):
     assert rows[1]["digit"] == 4
     assert len(rows[1]["probs"]) == 10
     assert "no such file" in rows[2]["error"]
-    assert err.count("mnist_cnn: ") == 2
+    assert err.count("mnist-cnn: ") == 2
 
 
 def test_evaluate_prints_json(data_dir, model, capsys):
@@ -101,6 +104,40 @@ def test_mistakes_exit_with_1_and_a_message(arguments, message, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert message in err
+
+
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_help_is_one_word_away(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    for command in ("predict", "evaluate", "push", "space", "app", "train"):
+        assert f"• {command} " in out
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("mnist-cnn ")
+    assert declared in (ROOT / "CHANGELOG.md").read_text()
+    assert f"version: {declared}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_predict_without_a_picture_says_what_it_needs(capsys):
+    assert main(["predict"]) == 1
+    assert "predict needs a picture" in capsys.readouterr().err
+
+
+def test_a_dash_is_standard_input(pictures):
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist_cnn", "predict", "-", "--json"],
+        stdin=(pictures / "nine.png").open("rb"),
+        capture_output=True,
+        text=True,
+    )
+    (row,) = json.loads(done.stdout)
+    assert (row["file"], row["digit"]) == ("-", 9)
 
 
 def test_as_a_command(pictures):

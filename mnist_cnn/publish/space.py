@@ -18,7 +18,7 @@ from mnist_cnn.run import HUB_DATASETS
 
 CHECKOUT = Path(__file__).parent.parent.parent
 PACKAGE = Path(__file__).parent.parent.name
-TRAINING_ONLY = ("torchvision", "accelerate", "albumentations", "matplotlib", "jinja2", "tqdm")
+TRAINING_ONLY = ("torchvision", "accelerate", "albumentations", "matplotlib", "tqdm")
 
 # A Space on a CPU takes wheels without CUDA: a tenth of the size. ZeroGPU patches torch, and does
 # so for the releases that its documentation lists; 2.11 was the last one in November 2026.
