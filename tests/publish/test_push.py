@@ -376,7 +376,7 @@ def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(
     hub.faults.append(Fault(method, path, times=99, **fault))
     assert push(scored(run, 20), REPO, "--revision", "trial") == 1
     err = capsys.readouterr().err
-    assert err.startswith("mnist_cnn: the ")
+    assert err.startswith("mnist-cnn: the ")
     assert hub.repo(REPO).refs() == refs
     hub.faults.clear()
     assert push(run, REPO, "--revision", "trial") == 0
