@@ -36,13 +36,13 @@ from mnist_cnn.data import Augmentation
 from mnist_cnn.data.drawn import candidate_frames, damage, nondigit_frames, reink_frames, strokes
 from mnist_cnn.model import MnistCNN, load_model
 from mnist_cnn.reading import (
-    Evaluation,
     errors_outside_doubtful,
     evaluate,
     fit_temperature,
     fit_threshold,
     raw_logits,
 )
+from mnist_cnn.report import Before, Epoch, Evaluation, Machine, Report, Seconds
 from mnist_cnn.run import folder as run_folder
 from mnist_cnn.run import git_commit, machine, versions
 from mnist_cnn.training import ADDED, NOT_A_DIGIT, RECIPES, Batches, Engine, Recipe, Run, Training
@@ -260,12 +260,12 @@ def train(
     return model, {
         "git_commit": ", then ".join(filter(None, training.commits)) or None,
         "training_frames": len(frames),
-        "seconds": {
-            "epochs": sum(record["seconds"] for record in training.history),
-            "total": before + time.perf_counter() - start,
-        },
-        "history": training.history,
-        "validation": _evaluated(model, val_frames, val_labels),
+        "seconds": Seconds(
+            epochs=sum(record["seconds"] for record in training.history),
+            total=before + time.perf_counter() - start,
+        ),
+        "history": tuple(Epoch(**record) for record in training.history),
+        "validation": evaluate(model, val_frames, val_labels) if len(val_frames) else None,
     }
 
 
@@ -291,10 +291,6 @@ def _line(record: dict[str, float]) -> str:
     if "val_accuracy" in record:
         text += f"  val loss {record['val_loss']:.4f}  val accuracy {record['val_accuracy']:.2%}"
     return f"{text}  {record['seconds']:.1f} s"
-
-
-def _evaluated(model: MnistCNN, frames: Tensor, labels: Tensor) -> dict[str, Any] | None:
-    return dataclasses.asdict(evaluate(model, frames, labels)) if len(frames) else None
 
 
 def _weights(source: str) -> MnistCNN:
@@ -686,29 +682,32 @@ def _finish(
 ) -> None:
     """Evaluate on the test set and write what a run leaves."""
     result = evaluate(model, *test)
-    model.report = {
-        **dataclasses.asdict(run),
-        "config": dataclasses.asdict(model.config),
-        "command": command(run, engine.amp, engine.accelerator.num_processes),
-        "parameters": run.config.parameters(),
-        "multiply_adds": run.config.multiply_adds(),
-        **trained,
-        "precision": str(engine.amp or torch.float32).removeprefix("torch."),
-        "processes": engine.accelerator.num_processes,
-        "machine": machine(engine.accelerator.device),
-        "versions": versions(),
-        "finished": time.strftime("%Y-%m-%d"),
-        "test": dataclasses.asdict(result),
-    }
     if run.recipe.dataset == "mnist":
-        model.report["test"]["errors_outside_doubtful"] = errors_outside_doubtful(result)
-    if before := _before(run, model, test):
-        model.report["before"] = before
+        count = errors_outside_doubtful(result)
+        result = dataclasses.replace(result, errors_outside_doubtful=count)
+    model.report = Report(
+        name=run.name,
+        seed=run.seed,
+        recipe=dataclasses.asdict(run.recipe),
+        config=dataclasses.asdict(model.config),
+        augmentation=dataclasses.asdict(run.augmentation),
+        command=command(run, engine.amp, engine.accelerator.num_processes),
+        parameters=run.config.parameters(),
+        multiply_adds=run.config.multiply_adds(),
+        **trained,
+        precision=str(engine.amp or torch.float32).removeprefix("torch."),
+        processes=engine.accelerator.num_processes,
+        machine=Machine(**machine(engine.accelerator.device)),
+        versions=versions(),
+        finished=time.strftime("%Y-%m-%d"),
+        test=result,
+        before=_before(run, model, test),
+    )
     run_folder.write(model, run, out, test, frames)
     print(f"test accuracy {result.accuracy:.2%} ({result.errors} errors in {result.n:,}) → {out}")
 
 
-def _before(run: Run, model: MnistCNN, test: tuple[Tensor, Tensor]) -> dict[str, Any] | None:
+def _before(run: Run, model: MnistCNN, test: tuple[Tensor, Tensor]) -> Before | None:
     """How the weights that fine-tuning began with do on the same test set."""
     if not run.recipe.init_from:
         return None
@@ -719,7 +718,7 @@ def _before(run: Run, model: MnistCNN, test: tuple[Tensor, Tensor]) -> dict[str,
         return None
     if weights.config.class_names != model.config.class_names:
         return None
-    return {"weights": weights.source, "test": dataclasses.asdict(evaluate(weights, *test))}
+    return Before(weights=weights.source, test=evaluate(weights, *test))
 
 
 def _is_unused(out: Path) -> bool:

@@ -42,7 +42,7 @@ def main() -> int:
         "digits": share(sum(digits), len(digits)),
         "rows": share(sum(rows), len(rows)),
         "signs": share(sum(signs), len(signs)),
-        "weights_accuracy": model.report["test"]["accuracy"],
+        "weights_accuracy": model.report.test.accuracy,
     }
     reports.write("fonts", reports.with_origin(figures))
     print("wrote fonts.json")

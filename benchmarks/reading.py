@@ -66,7 +66,7 @@ def main() -> int:
     }
     figures = reports.read("reading") if args.only else {}
     figures |= {part: parts[part]() for part in args.only or PARTS}
-    figures["weights_accuracy"] = model.report["test"]["accuracy"]
+    figures["weights_accuracy"] = model.report.test.accuracy
     reports.write("reading", reports.with_origin(figures))
     print("wrote reading.json")
     return 0

@@ -136,25 +136,25 @@ def one_run(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         start = ["--resume", str(folder)] if begun else new
         command = [sys.executable, "train.py", *start, "--data-dir", str(args.data_dir)]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    for part, asked in asked_of(name, seed).items():
-        if any(report[part][key] != value for key, value in asked.items()):
-            raise ValueError(f"{folder} was trained with another {part}: delete it to run again")
     model = load_model(folder)
+    report = model.report
+    for part, asked in asked_of(name, seed).items():
+        if any(getattr(report, part)[key] != value for key, value in asked.items()):
+            raise ValueError(f"{folder} was trained with another {part}: delete it to run again")
     figures = {
         "seed": seed,
         "digest": digest_of(name, seed),
-        "accuracy": report["test"]["accuracy"],
-        "errors": report["test"]["errors"],
-        "errors_outside_doubtful": report["test"]["errors_outside_doubtful"],
-        "seconds": report["seconds"]["epochs"],
+        "accuracy": report.test.accuracy,
+        "errors": report.test.errors,
+        "errors_outside_doubtful": report.test.errors_outside_doubtful,
+        "seconds": report.seconds.epochs,
         "one_frame_ms": one_frame_ms(model),
-        "precision": report["precision"],
-        "machine": report["machine"],
-        "versions": report["versions"],
-        "git_commit": report["git_commit"],
-        "parameters": report["parameters"],
-        "multiply_adds": report["multiply_adds"],
+        "precision": report.precision,
+        "machine": dataclasses.asdict(report.machine),
+        "versions": report.versions,
+        "git_commit": report.git_commit,
+        "parameters": report.parameters,
+        "multiply_adds": report.multiply_adds,
     }
     if "training" in row.claim:
         figures["training_accuracy"] = evaluate(

@@ -5,14 +5,14 @@ fonts, recipes, serving and commands), nowhere else; a module's line is the firs
 """
 
 import ast
-import json
 import statistics
 import sys
 from pathlib import Path
 
 from benchmarks import reports
 from benchmarks.recipes import ROWS
-from mnist_cnn.model import BUNDLED
+from mnist_cnn import load_model
+from mnist_cnn.report import Evaluation
 from mnist_cnn.run import card
 
 ROOT = Path(__file__).parent.parent
@@ -23,12 +23,12 @@ SLICES = ("spaced", "touching")
 
 def rendered() -> dict[Path, str]:
     """Every document that has a block to fill, as it should read."""
-    report = json.loads((BUNDLED / "report.json").read_text(encoding="utf-8"))
+    report = load_model().report
     names = ("speed", "reading", "fonts", "recipes", "serving", "commands")
     speed, reading, fonts, recipes, serving, commands = map(reports.read, names)
     blocks = {
         **card.blocks(report),
-        "headline": headline(report["test"], recipes, reading, fonts, speed),
+        "headline": headline(report.test, recipes, reading, fonts, speed),
         "modules": modules(),
         "commands": measured_table(commands),
         "tests": tests_take(commands),
@@ -62,7 +62,7 @@ def beyond_mnist(blocks: dict[str, str]) -> str:
     )
 
 
-def headline(test: dict, recipes: dict, reading: dict, fonts: dict, speed: dict) -> str:
+def headline(test: Evaluation, recipes: dict, reading: dict, fonts: dict, speed: dict) -> str:
     """The few numbers that matter most: one for each thing that the network is made for."""
     seeds = [run["accuracy"] for run in recipes["rows"]["flagship"]["runs"]]
     spread = f"{statistics.mean(seeds):.2%} ± {100 * statistics.stdev(seeds):.2f}"
@@ -72,7 +72,7 @@ def headline(test: dict, recipes: dict, reading: dict, fonts: dict, speed: dict)
     refused, milliseconds = fonts["signs"], _value(speed, "`predict` of a 400×400 sketch")
     return card.table(
         ("what", "measured", "n"),
-        ("MNIST test images read", f"**{test['accuracy']:.2%}**", f"{test['n']:,}"),
+        ("MNIST test images read", f"**{test.accuracy:.2%}**", f"{test.n:,}"),
         ("the same recipe with other seeds, mean ± sd", spread, f"{len(seeds)} runs"),
         ("drawn sketches read", f"{sketch['share']:.1%}", str(sketch["n"])),
         (

@@ -156,7 +156,7 @@ def _evaluate_dataset(
     from mnist_cnn import data
     from mnist_cnn.reading import evaluate
 
-    trained_on = model.report.get("recipe", {}).get("dataset", "mnist")
+    trained_on = model.report.dataset if model.report else "mnist"
     name = dataset or trained_on
     # A stranger's report must not choose folders to be read.
     if not dataset and trained_on not in data.DATASETS:

@@ -1,6 +1,5 @@
 """`MnistCNN`: the network with what people do with it: load, save, predict, read, explain."""
 
-import json
 import logging
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ from mnist_cnn import hub
 from mnist_cnn.config import FLAGSHIP, Config
 from mnist_cnn.network import Network
 from mnist_cnn.reading import Prediction, Reading, explain, predict, read
+from mnist_cnn.report import Report
 
 BUNDLED = Path(__file__).parent / "weights"
 MAX_HEADER = 100_000  # bytes; ours have about 60 for each tensor
@@ -35,13 +35,13 @@ class MnistCNN(
 
     Attributes:
         config: what built it.
-        report: the `report.json` that came with the weights; `{}` if there was none.
+        report: the `report.json` that came with the weights; None if there was none.
         source: where the weights came from, in words; "" for weights that were never stored.
     """
 
     def __init__(self, config: Config = FLAGSHIP) -> None:
         super().__init__(config)
-        self.report: dict[str, Any] = {}
+        self.report: Report | None = None
         self.source = ""
 
     def predict(self, images: Any) -> Prediction | list[Prediction]:
@@ -98,7 +98,7 @@ class MnistCNN(
         model = cls(_read_config(folder / "config.json", where))
         model._load_weights(folder / "model.safetensors", where)
         if (folder / "report.json").exists():
-            model.report = hub.read_report(folder / "report.json", where)
+            model.report = Report.read(folder / "report.json", where)
         model.source = where
         logger.info("weights: %s", where)
         return model.eval()
@@ -164,8 +164,7 @@ class MnistCNN(
                 raise OSError(f"cannot write model.safetensors into {folder}: {error}") from error
             (new / "config.json").write_text(self.config.to_json(), encoding="utf-8")
             if self.report:
-                text = json.dumps(self.report, indent=2, ensure_ascii=False) + "\n"
-                (new / "report.json").write_text(text, encoding="utf-8")
+                self.report.write(new / "report.json")
             for file in new.iterdir():
                 file.chmod(0o644)  # safetensors writes for the owner's eyes only
                 file.replace(folder / file.name)

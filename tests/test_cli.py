@@ -10,7 +10,7 @@ import pytest
 from idx_files import write
 from PIL import Image
 
-from mnist_cnn import PRESETS, MnistCNN
+from mnist_cnn import PRESETS, MnistCNN, load_model
 from mnist_cnn.cli import main
 from mnist_cnn.data import datasets as data
 
@@ -51,8 +51,8 @@ def test_an_unreadable_file_does_not_stop_the_others(pictures, capsys):
 def test_evaluate_prints_json(data_dir, model, capsys):
     assert main(["evaluate", "--data-dir", str(data_dir), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["accuracy"] == model.report["test"]["accuracy"]
-    assert result["errors"] == model.report["test"]["errors"]
+    assert result["accuracy"] == model.report.test.accuracy
+    assert result["errors"] == model.report.test.errors
     assert result["n"] == 10_000
     assert set(result["per_class"]) == set("0123456789")
     assert 0 <= result["ece"] < 0.1
@@ -64,7 +64,7 @@ def clothes(tmp_path) -> Path:
     """Untrained weights of another data set, as a run leaves them."""
     names = data.class_names("fashion-mnist")
     model = MnistCNN(dataclasses.replace(PRESETS["compact"], class_names=names))
-    model.report = {"recipe": {"dataset": "fashion-mnist"}}
+    model.report = dataclasses.replace(load_model().report, recipe={"dataset": "fashion-mnist"})
     model.save_pretrained(tmp_path / "clothes")
     return tmp_path / "clothes"
 
@@ -159,7 +159,7 @@ def test_evaluate_on_two_things_is_refused(tmp_path, capsys):
 def test_evaluate_warns_of_writers_in_common(model, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 10, False: 10})
     copy = MnistCNN(model.config)
-    copy.report = {"recipe": {"dataset": "qmnist"}}
+    copy.report = dataclasses.replace(model.report, recipe={"dataset": "qmnist"})
     copy.save_pretrained(tmp_path)
     assert main(["evaluate", "--model", str(tmp_path), "--dataset", "synthetic"]) == 0
     assert "do not quote a figure on MNIST" in capsys.readouterr().err

@@ -231,13 +231,13 @@ def test_bundled_weights_load_without_a_network(monkeypatch, capsys):
     model = load_model()
     fitted = {"temperature": model.config.temperature, "threshold": model.config.threshold}
     assert model.config == dataclasses.replace(FLAGSHIP, **fitted)
-    assert model.report["test"]["n"] == 10_000
+    assert model.report.test.n == 10_000
     assert model.source == "bundled with mnist_cnn"
     assert capsys.readouterr().out == ""
     size = sum(file.stat().st_size for file in BUNDLED.iterdir())
     assert size < 4_000_000
     assert dataclasses.asdict(model.config) == json.loads(
-        json.dumps(model.report["config"]), object_hook=_tuples
+        json.dumps(model.report.config), object_hook=_tuples
     )
 
 

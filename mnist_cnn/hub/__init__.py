@@ -6,7 +6,6 @@ from mnist_cnn.hub.snapshot import (
     WEIGHTS,
     explained,
     fetch,
-    read_report,
     split_repo_id,
 )
 
@@ -16,6 +15,5 @@ __all__ = [
     "WEIGHTS",
     "explained",
     "fetch",
-    "read_report",
     "split_repo_id",
 ]

@@ -252,42 +252,6 @@ def _check_size(name: str, size: int, where: str) -> None:
         )
 
 
-def read_report(file: Path, where: str) -> dict[str, Any]:
-    """The report that lies beside weights, which may come from a stranger.
-
-    Raises:
-        ValueError: not a report, or its accuracies make no sense.
-    """
-    try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-        _check_report(report)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(
-            f"cannot use {file.name} of {where}: {type(error).__name__}: {error}"
-        ) from error
-    return report
-
-
-def _check_report(report: dict[str, Any]) -> None:
-    """Whether what is computed with are numbers, and what is looked up is text."""
-    if not isinstance(report.get("recipe", {}).get("dataset", ""), str):
-        raise TypeError("its data set is no name")
-    before = (report.get("before") or {}).get("test")
-    shares = [
-        epoch["val_accuracy"] for epoch in report.get("history", ()) if "val_accuracy" in epoch
-    ]
-    for part in filter(None, (report.get("test"), report.get("validation"), before)):
-        if not (
-            type(part["n"]) is type(part["errors"]) is int and 0 <= part["errors"] <= part["n"]
-        ):
-            raise ValueError("its errors make no sense")
-        shares += [part["accuracy"], part.get("ece", 0), *part.get("per_class", {}).values()]
-        low, high = part.get("interval", (0, 1))
-        shares += [low, high]
-    if not all(0 <= share <= 1 for share in shares):
-        raise ValueError("its accuracies make no sense")
-
-
 # What went wrong ----------------------------------------------------------------------------------
 
 

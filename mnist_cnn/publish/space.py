@@ -1,7 +1,6 @@
 """A Hugging Face Space that runs this app on the weights of a Hub repo: `write` it or `push` it."""
 
 import sys
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from huggingface_hub.hf_api import RepoFile
 from mnist_cnn import hub
 from mnist_cnn.model import load_model
 from mnist_cnn.publish.weights import CARD, Push, compare, operations
+from mnist_cnn.report import Report
 from mnist_cnn.run import HUB_DATASETS
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -169,10 +169,8 @@ def _requirements(text: str, zero_gpu: bool) -> str:
     return "\n".join([*([] if zero_gpu else [CPU_WHEELS]), *lines]) + "\n"
 
 
-def _card(
-    repo_id: str, commit: str, private: bool, zero_gpu: bool, report: Mapping[str, Any]
-) -> str:
-    trained_on = HUB_DATASETS.get(report.get("recipe", {}).get("dataset"))
+def _card(repo_id: str, commit: str, private: bool, zero_gpu: bool, report: Report | None) -> str:
+    trained_on = HUB_DATASETS.get(report.dataset) if report else None
     data: dict[str, Any] = {
         "title": "Handwritten digits",
         "emoji": "✍️",

@@ -3,6 +3,7 @@
 `push` compares with what is there before it sends anything; see its docstring for what it refuses.
 """
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -19,6 +20,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from mnist_cnn import data, hub
+from mnist_cnn.report import Report
 from mnist_cnn.run import card
 
 CARD = "README.md"
@@ -165,7 +167,8 @@ class _There:
     commit: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)  # name → commit
     tree: Mapping[str, RepoFile] = field(default_factory=dict)  # path → its size and hash
-    report: Mapping[str, Any] | None = None  # of the weights there; {} if it cannot be read
+    report: Report | None = None  # of the weights there
+    has_bad_report: bool = False  # one that cannot be read
     card: str = ""
     foreign: str = ""  # why the repo does not look like one of ours
 
@@ -187,6 +190,7 @@ def _look(api: HfApi, repo_id: str, revision: str | None) -> _There:
     listed = api.list_repo_tree(repo_id, revision=commit, recursive=True)
     tree = {file.path: file for file in listed if isinstance(file, RepoFile)}
     texts = _texts(api, repo_id, commit, tree)
+    report = _report(texts["report.json"])
     return _There(
         exists=True,
         private=bool(info.private),
@@ -195,7 +199,8 @@ def _look(api: HfApi, repo_id: str, revision: str | None) -> _There:
         commit=commit,
         tags=tags,
         tree=tree,
-        report=_report(texts["report.json"]),
+        report=report,
+        has_bad_report=report is None and texts["report.json"] is not None,
         card=texts[CARD] or "",
         foreign=_foreign(tree, texts["config.json"]),
     )
@@ -215,16 +220,11 @@ def _texts(api: HfApi, repo_id: str, commit: str, tree: Mapping[str, RepoFile]) 
         }
 
 
-def _report(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "report.json"
-        file.write_text(text, encoding="utf-8")
-        try:
-            return hub.read_report(file, "the Hub")
-        except ValueError:
-            return {}
+def _report(text: str | None) -> Report | None:
+    """The report that a text is; None if there is none, or if it cannot be read."""
+    with suppress(ValueError):
+        return Report.from_json(text.encode(), "the Hub") if text is not None else None
+    return None
 
 
 def _foreign(tree: Mapping[str, RepoFile], config: str | None) -> str:
@@ -242,12 +242,12 @@ def _foreign(tree: Mapping[str, RepoFile], config: str | None) -> str:
 # What is compared ---------------------------------------------------------------------------------
 
 
-def _files(folder: Path, repo_id: str, there: _There) -> tuple[dict[str, bytes], dict[str, Any]]:
+def _files(folder: Path, repo_id: str, there: _There) -> tuple[dict[str, bytes], Report | None]:
     """The contents to publish by their names, and the report among them."""
     files = {name: (folder / name).read_bytes() for name in PUBLISHED if (folder / name).is_file()}
-    report = {}
+    report = None
     if "report.json" in files:
-        report = hub.read_report(folder / "report.json", f"folder {folder.name}")
+        report = Report.from_json(files["report.json"], f"folder {folder.name}")
     ours = files[CARD].decode() if CARD in files else card.render(report)
     ours = card.fill(ours, {"use": card.how_to_use(repo_id, report)})
     if there.card:
@@ -258,39 +258,35 @@ def _files(folder: Path, repo_id: str, there: _There) -> tuple[dict[str, bytes],
     return files | {CARD: ours.encode()}, report
 
 
-def _before(report: Mapping[str, Any], there: _There, repo_id: str) -> Mapping[str, Any] | None:
+def _before(report: Report | None, there: _There, repo_id: str) -> Report | None:
     """What the weights there reached on a test set; on that of the new ones, if it is known.
 
     Weights that were fine-tuned from those there bring the figure along in their report.
     """
-    brought = report.get("before") or {}
-    if brought.get("weights") == f"Hub repo {repo_id} at commit {there.commit}":
-        return {"recipe": report.get("recipe", {}), "test": brought["test"]}
+    brought = report.before if report else None
+    if report and brought and brought.weights == f"Hub repo {repo_id} at commit {there.commit}":
+        return dataclasses.replace(report, test=brought.test)
     return there.report
 
 
 def _refuse_worse(
-    report: Mapping[str, Any], before: Mapping[str, Any] | None, there: _There, repo_id: str
+    report: Report | None, before: Report | None, there: _There, repo_id: str
 ) -> None:
     """Only weights that are known to be as good as those there may replace them unasked."""
     if there.foreign:
         raise ValueError(f"{repo_id} {there.foreign}: push to another repo, or pass --force")
+    reason = ""
     if before is None:
-        return
-    old, new = before.get("test"), report.get("test")
-    if not old:
-        reason = "the report there cannot be read" if not before else ""
-    elif not new:
+        reason = "the report there cannot be read" if there.has_bad_report else ""
+    elif report is None:
         reason = "the new ones have no report"
     elif _test_set(before) != _test_set(report):
         reason = f"those were tested on {_test_set(before)}, these on {_test_set(report)}"
-    elif new["accuracy"] < old["accuracy"]:
+    elif (new := report.test).accuracy < (old := before.test).accuracy:
         reason = (
-            f"accuracy {old['accuracy']:.2%} → {new['accuracy']:.2%}, errors "
-            f"{old['errors']} → {new['errors']} of {old['n']:,}"
+            f"accuracy {old.accuracy:.2%} → {new.accuracy:.2%}, errors "
+            f"{old.errors} → {new.errors} of {old.n:,}"
         )
-    else:
-        reason = ""
     if reason:
         raise ValueError(
             f"the weights in {repo_id} are not replaced by worse ones, or by ones that may be: "
@@ -305,27 +301,25 @@ def _check_tag(tag: str | None, repo_id: str, there: _There, moves: bool) -> Non
         )
 
 
-def _test_set(report: Mapping[str, Any]) -> str:
-    dataset = report.get("recipe", {}).get("dataset", "unknown")
+def _test_set(report: Report) -> str:
+    dataset = report.dataset
     known = dataset in data.DATASETS or data.is_folder(dataset)
-    return f"{report['test']['n']:,} {data.title(dataset) if known else dataset} test images"
+    return f"{report.test.n:,} {data.title(dataset) if known else dataset} test images"
 
 
-def _message(report: Mapping[str, Any], before: Mapping[str, Any] | None) -> tuple[str, str]:
+def _message(report: Report | None, before: Report | None) -> tuple[str, str]:
     """Title and text of the commit: accuracy before → after, and how the weights were made."""
-    name, test = report.get("name", "weights"), report.get("test")
-    if not test:
-        return f"{name}: not measured", ""
-    old = (before or {}).get("test")
-    title = f"{name}: "
-    title += f"{old['accuracy']:.2%} → " if old else ""
-    title += f"{test['accuracy']:.2%} accuracy on {_test_set(report)}"
-    rows = [("", *(["before"] if old else []), "after")]
+    if not report:
+        return "weights: not measured", ""
+    title = f"{report.name}: "
+    title += f"{before.test.accuracy:.2%} → " if before else ""
+    title += f"{report.test.accuracy:.2%} accuracy on {_test_set(report)}"
+    rows = [("", *(["before"] if before else []), "after")]
     for key, form in (("accuracy", "{:.2%}"), ("errors", "{}"), ("ece", "{:.2%}"), ("n", "{:,}")):
-        cells = [form.format(part[key]) if key in part else "" for part in (old, test) if part]
+        cells = [form.format(getattr(part.test, key)) for part in (before, report) if part]
         rows.append((key, *cells))
-    made = f"\n\nMade by `{report['command']}`." if "command" in report else ""
-    commit = f" Code: {report['git_commit']}." if report.get("git_commit") else ""
+    made = f"\n\nMade by `{report.command}`."
+    commit = f" Code: {report.git_commit}." if report.git_commit else ""
     return title, card.table(*rows) + made + commit
 
 

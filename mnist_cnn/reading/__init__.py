@@ -2,7 +2,6 @@
 
 from mnist_cnn.reading.evaluation import (
     DOUBTFUL_MNIST_LABELS,
-    Evaluation,
     errors_outside_doubtful,
     evaluate,
     fit_temperature,
@@ -21,7 +20,6 @@ __all__ = [
     "INKED",
     "TOO_MUCH",
     "Candidate",
-    "Evaluation",
     "Page",
     "Prediction",
     "ReadDigit",

@@ -2,13 +2,13 @@
 
 import math
 import time
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mnist_cnn.network import Network
+from mnist_cnn.report import Evaluation
 
 ECE_BINS = 15
 WILSON_Z = 1.96
@@ -18,22 +18,6 @@ DOUBTFUL_MNIST_LABELS = (
     947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729,
 )  # fmt: skip
 TEMPERATURES = torch.logspace(-1, 0.7, 400)  # 0.1 to 5
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a model did on `n` frames. Rates and confidences lie in [0, 1]."""
-
-    accuracy: float
-    errors: int
-    n: int
-    wrong: tuple[int, ...]  # which frames the errors are
-    interval: tuple[float, float]  # Wilson 95 % interval of the accuracy
-    per_class: dict[str, float]  # accuracy on the frames of each class
-    per_class_n: dict[str, int]  # how many frames each class has
-    ece: float  # expected calibration error, 15 bins (Guo et al. 2017, arXiv 1706.04599)
-    loss: float  # mean cross-entropy
-    seconds: float
 
 
 def evaluate(model: Network, frames: Tensor, labels: Tensor, batch_size: int = 1000) -> Evaluation:
@@ -107,7 +91,8 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     rate, z2 = successes / n, WILSON_Z**2
     centre = rate + z2 / (2 * n)
     spread = WILSON_Z * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
-    return (centre - spread) / (1 + z2 / n), (centre + spread) / (1 + z2 / n)
+    low, high = (centre - spread) / (1 + z2 / n), (centre + spread) / (1 + z2 / n)
+    return max(low, 0.0), min(high, 1.0)  # which rounding may pass
 
 
 def calibration_error(confidence: Tensor, correct: Tensor) -> float:

@@ -4,17 +4,16 @@ A generated block stands between `<!-- begin NAME -->` and `<!-- end NAME -->`; 
 left as a person wrote it. The source of every card is `model_card.md`.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard
 
 from mnist_cnn import data, hub
 from mnist_cnn.reading import DOUBTFUL_MNIST_LABELS, wilson
+from mnist_cnn.report import Report
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 BUNDLED_REPORT = Path(__file__).parent.parent / "weights" / "report.json"
@@ -42,21 +41,19 @@ _OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD with Nesterov momen
 
 
 def render(
-    report: Mapping[str, Any], *, repo_id: str = "USER/NAME", beyond: str = "", pictures: str = ""
+    report: Report | None, *, repo_id: str = "USER/NAME", beyond: str = "", pictures: str = ""
 ) -> str:
     """The card of the weights that a report describes.
 
     Args:
-        report: a run's report; `{}` or a part of one if less is known.
+        report: a run's report; None if nothing is known.
         repo_id: where the weights are published.
         beyond: what was measured beyond the data set; kept as it is for the bundled weights.
         pictures: the folder of the run's pictures, as seen from the card.
     """
-    if not report.keys() >= _FACTS:
-        report = {}
     text = TEMPLATE.read_text(encoding="utf-8")
     named = blocks(report, repo_id, pictures)
-    if beyond or report != json.loads(BUNDLED_REPORT.read_text(encoding="utf-8")):
+    if beyond or report != Report.read(BUNDLED_REPORT, "the bundled weights"):
         named["beyond"] = beyond or _NOT_MEASURED
     return _with_metadata(fill(text, named), report)
 
@@ -109,15 +106,13 @@ def fill(text: str, named: Mapping[str, str]) -> str:
     return _BLOCK.sub(content, text)
 
 
-def blocks(
-    report: Mapping[str, Any], repo_id: str = "USER/NAME", pictures: str = ""
-) -> dict[str, str]:
+def blocks(report: Report | None, repo_id: str = "USER/NAME", pictures: str = "") -> dict[str, str]:
     """The generated blocks that a report gives."""
     use = {"use": how_to_use(repo_id, report)}
     if not report:
         return use | dict.fromkeys(_GENERATED, UNKNOWN)
     generated = {name: block(report) for name, block in _GENERATED.items()}
-    if report["test"] and report["test"]["errors"]:
+    if report.test.errors:
         generated["limits"] += "\n\n" + _mistakes(report, pictures)
     return use | generated
 
@@ -131,7 +126,7 @@ def table(*rows: tuple[str, ...]) -> str:
 # Blocks -------------------------------------------------------------------------------------------
 
 
-def how_to_use(repo_id: str, report: Mapping[str, Any]) -> str:
+def how_to_use(repo_id: str, report: Report | None) -> str:
     answer = (
         'answer = model.predict("seven.png")\nprint(answer.digit, answer.confidence)'
         if _reads_digits(report)
@@ -144,15 +139,15 @@ def how_to_use(repo_id: str, report: Mapping[str, Any]) -> str:
     )
 
 
-def _reads_digits(report: Mapping[str, Any]) -> bool:
-    return tuple(report.get("config", {}).get("class_names", data.DIGITS)) == data.DIGITS
+def _reads_digits(report: Report | None) -> bool:
+    return report is None or tuple(report.config.get("class_names", ())) == data.DIGITS
 
 
-def _summary(report: Mapping[str, Any]) -> str:
+def _summary(report: Report) -> str:
     task = (
         "reads a handwritten digit from a 28×28 picture"
         if _reads_digits(report)
-        else f"tells {len(report['config']['class_names'])} classes of 28×28 pictures apart"
+        else f"tells {len(report.config['class_names'])} classes of 28×28 pictures apart"
     )
     return (
         f"A small convolutional network that {task}, together with the preprocessing that brings a "
@@ -160,30 +155,28 @@ def _summary(report: Mapping[str, Any]) -> str:
     )
 
 
-def _results(report: Mapping[str, Any]) -> str:
-    test, machine = report["test"], report["machine"]
-    seconds, rows = report["seconds"]["total"], [("measure", "value")]
+def _results(report: Report) -> str:
+    test, machine = report.test, report.machine
+    seconds, rows = report.seconds.total, [("measure", "value")]
     duration = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
-    threads = _count(machine["threads"], "thread")
-    if test:
-        low, high = test["interval"]
-        title, doubtful = data.title(report["recipe"]["dataset"]), len(DOUBTFUL_MNIST_LABELS)
-        rows.append((f"accuracy on {test['n']:,} {title} test images", _bold(test)))
-        rows.append(("errors", f"{test['errors']}"))
-        if "errors_outside_doubtful" in test:
-            count = f"{test['errors_outside_doubtful']}"
-            rows.append((f"errors outside the {doubtful} doubtful labels", count))
-        rows.append(("95 % interval (Wilson)", f"{low:.2%} to {high:.2%}"))
-        rows.append(("expected calibration error", f"{test['ece']:.2%}"))
+    threads = _count(machine.threads, "thread")
+    (low, high), title = test.interval, data.title(report.dataset)
+    rows.append((f"accuracy on {test.n:,} {title} test images", f"**{test.accuracy:.2%}**"))
+    rows.append(("errors", f"{test.errors}"))
+    if test.errors_outside_doubtful is not None:
+        label = f"errors outside the {len(DOUBTFUL_MNIST_LABELS)} doubtful labels"
+        rows.append((label, f"{test.errors_outside_doubtful}"))
+    rows.append(("95 % interval (Wilson)", f"{low:.2%} to {high:.2%}"))
+    rows.append(("expected calibration error", f"{test.ece:.2%}"))
     return table(
         *rows,
-        ("runs", f"1 (seed {report['seed']}, {_which_weights(report)})"),
-        ("parameters", f"{report['parameters']:,}"),
-        ("multiply-adds an image", f"{report['multiply_adds']:,}"),
+        ("runs", f"1 (seed {report.seed}, {_which_weights(report)})"),
+        ("parameters", f"{report.parameters:,}"),
+        ("multiply-adds an image", f"{report.multiply_adds:,}"),
         (
             "training",
-            f"{duration} on {threads} of {machine['processor']} "
-            f"({machine['device']}, {report['precision']})",
+            f"{duration} on {threads} of {machine.processor} "
+            f"({machine.device}, {report.precision})",
         ),
     )
 
@@ -192,22 +185,18 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def _bold(test: Mapping[str, Any]) -> str:
-    return f"**{test['accuracy']:.2%}**"
-
-
-def _which_weights(report: Mapping[str, Any]) -> str:
-    recipe = report["recipe"]
+def _which_weights(report: Report) -> str:
+    recipe = report.recipe
     when = "best" if recipe["patience"] and recipe["val_size"] else "last"
     return f"{when} {'averaged ' if recipe['ema'] else ''}weights"
 
 
-def _command(report: Mapping[str, Any]) -> str:
-    return f"```\n{report['command']}\n```"
+def _command(report: Report) -> str:
+    return f"```\n{report.command}\n```"
 
 
-def _data(report: Mapping[str, Any]) -> str:
-    recipe = report["recipe"]
+def _data(report: Report) -> str:
+    recipe = report.recipe
     text = f"Trained on {_described(recipe['dataset'])}."
     if recipe["val_size"]:
         fitted = " and the threshold of refusal" if recipe["nondigits"] else ""
@@ -253,8 +242,8 @@ _ADDED = {
 }
 
 
-def _procedure(report: Mapping[str, Any]) -> str:
-    recipe = report["recipe"]
+def _procedure(report: Report) -> str:
+    recipe = report.recipe
     rate = (
         f"a one-cycle learning rate (Smith and Topin 2018) of at most {recipe['lr']:g}"
         if recipe["schedule"] == "onecycle"
@@ -267,14 +256,14 @@ def _procedure(report: Mapping[str, Any]) -> str:
         *(["squared error of the probabilities"] if recipe.get("loss") == "squared" else []),
         *(["label smoothing"] if recipe["label_smoothing"] else []),
         *(["gradient clipping"] if recipe["grad_clip"] else []),
-        f"{report['precision']} arithmetic",
+        f"{report.precision} arithmetic",
     ]
     result = {
         "best": "The result is what was best on the held-out images",
         "last": "The result is what the last epoch left",
     }[_which_weights(report).split()[0]]
     averaged = ", as averaged weights (EMA)" if recipe["ema"] else ""
-    transforms = [name for key, name in _AUGMENTATIONS.items() if report["augmentation"].get(key)]
+    transforms = [name for key, name in _AUGMENTATIONS.items() if report.augmentation.get(key)]
     augmented = (
         f"Augmentation is by Albumentations: {', '.join(transforms)}; `augmentation.json` holds "
         "the pipeline."
@@ -295,19 +284,19 @@ def _procedure(report: Mapping[str, Any]) -> str:
     return f"{'; '.join(parts)}. {result}{averaged}. {augmented}{refusal}{calibrated}"
 
 
-def _training(report: Mapping[str, Any]) -> str:
+def _training(report: Report) -> str:
     knobs = {
-        **report["recipe"],
-        **{f"augmentation.{k}": v for k, v in report["augmentation"].items()},
+        **report.recipe,
+        **{f"augmentation.{k}": v for k, v in report.augmentation.items()},
     }
-    rows = [("training frames", f"{report['training_frames']:,}")]
+    rows = [("training frames", f"{report.training_frames:,}")]
     rows += [(name, str(value)) for name, value in knobs.items()]
-    rows += [(name, version) for name, version in report["versions"].items()]
+    rows += [(name, version) for name, version in report.versions.items()]
     return table(("setting", "value"), *rows)
 
 
-def _architecture(report: Mapping[str, Any]) -> str:
-    config = report["config"]
+def _architecture(report: Report) -> str:
+    config = report.config
     layers = [
         f"{kernel}×{kernel} convolution to {width} channels"
         + (", pooled 2×2" if layer in config["pool_after"] else "")
@@ -333,22 +322,18 @@ _FOLLOWED = (
 )
 
 
-def _per_class(report: Mapping[str, Any]) -> str:
-    test = report["test"]
-    if not test:
-        return "There were no test images."
-    counts = test.get("per_class_n", {})
+def _per_class(report: Report) -> str:
     rows = []
-    for name, share in test["per_class"].items():
-        n = counts.get(name)
+    for name, share in report.test.per_class.items():
+        n = report.test.per_class_n.get(name)
         low_high = wilson(round(share * n), n) if n else None
         interval = "{:.2%} to {:.2%}".format(*low_high) if low_high else ""
         rows.append((name, f"{n:,}" if n else "", f"{share:.2%}", interval))
     return table(("class", "n", "accuracy", "95 % interval"), *rows)
 
 
-def _limits(report: Mapping[str, Any]) -> str:
-    recipe = report["recipe"]
+def _limits(report: Report) -> str:
+    recipe = report.recipe
     bullets = [
         "One run and one seed: the interval above says how far another set of test images could "
         "differ, not how far another seed would.",
@@ -361,7 +346,7 @@ def _limits(report: Mapping[str, Any]) -> str:
         bullets.append("Writers of MNIST are American; others write 1, 4, 7 and 9 in other ways.")
     if recipe["dataset"] == "synthetic":
         bullets.append("It never saw real handwriting, and reads it clearly worse than its report.")
-    if not any(report["augmentation"].get(key) for key in _AUGMENTATIONS):
+    if not any(report.augmentation.get(key) for key in _AUGMENTATIONS):
         bullets.append("Trained without augmentation: what is tilted or distorted is read worse.")
     if _reads_digits(report):
         bullets.append(
@@ -371,8 +356,8 @@ def _limits(report: Mapping[str, Any]) -> str:
     return "\n".join(f"- {bullet}" for bullet in bullets)
 
 
-def _mistakes(report: Mapping[str, Any], pictures: str) -> str:
-    errors = report["test"]["errors"]
+def _mistakes(report: Report, pictures: str) -> str:
+    errors = report.test.errors
     which = (
         f"The {SHOWN_MISTAKES} surest of {errors}" if errors > SHOWN_MISTAKES else f"All {errors}"
     )
@@ -382,30 +367,30 @@ def _mistakes(report: Mapping[str, Any], pictures: str) -> str:
     )
 
 
-def _environment(report: Mapping[str, Any]) -> str:
-    seconds, energy, grams = report["seconds"]["total"], _kwh(report), _grams(report)
+def _environment(report: Report) -> str:
+    seconds, energy, grams = report.seconds.total, _kwh(report), _grams(report)
     duration = f"{seconds / 3600:.2f} h" if seconds >= 360 else f"{seconds:.0f} s"
-    machine = report["machine"]
+    machine = report.machine
     watts = (
-        f"{WATTS_PER_THREAD} W a thread ({_count(machine['threads'], 'thread')})"
-        if machine["device"] == "cpu"
+        f"{WATTS_PER_THREAD} W a thread ({_count(machine.threads, 'thread')})"
+        if machine.device == "cpu"
         else f"{WATTS_PER_GPU} W for the GPU"
     )
     return (
-        f"{duration} on {machine['processor']} ({machine['device']}): about {energy * 1000:.3g} "
+        f"{duration} on {machine.processor} ({machine.device}): about {energy * 1000:.3g} "
         f"Wh or {grams:.3g} g of CO₂. The time is measured; assumed are {watts} and "
         f"{GRAMS_CO2_PER_KWH} g of CO₂ a kWh (the world's mean of 2023, Ember 2024)."
     )
 
 
-def _kwh(report: Mapping[str, Any]) -> float:
-    machine = report["machine"]
-    on_cpu = machine["device"] == "cpu"
-    watts = WATTS_PER_THREAD * machine["threads"] if on_cpu else WATTS_PER_GPU
-    return report["seconds"]["total"] / 3600 * watts / 1000
+def _kwh(report: Report) -> float:
+    machine = report.machine
+    on_cpu = machine.device == "cpu"
+    watts = WATTS_PER_THREAD * machine.threads if on_cpu else WATTS_PER_GPU
+    return report.seconds.total / 3600 * watts / 1000
 
 
-def _grams(report: Mapping[str, Any]) -> float:
+def _grams(report: Report) -> float:
     return _kwh(report) * GRAMS_CO2_PER_KWH
 
 
@@ -421,10 +406,6 @@ _GENERATED = {
     "limits": _limits,
     "environment": _environment,
 }
-_FACTS = {
-    *("name", "seed", "recipe", "config", "augmentation", "command", "parameters", "machine"),
-    *("multiply_adds", "training_frames", "seconds", "precision", "versions", "test"),
-}
 _NOT_MEASURED = (
     "These weights have been measured on their own data set alone: what they make of sketches, "
     "photos, corrupted digits and of what is no digit is not known."
@@ -434,9 +415,9 @@ _NOT_MEASURED = (
 # Metadata -----------------------------------------------------------------------------------------
 
 
-def _with_metadata(card: str, report: Mapping[str, Any]) -> str:
+def _with_metadata(card: str, report: Report | None) -> str:
     parsed = ModelCard(card)
-    facts, recipe = parsed.data, report.get("recipe", {})
+    facts, recipe = parsed.data, report.recipe if report else {}
     dataset = HUB_DATASETS.get(recipe.get("dataset"))
     untrue = {
         "mnist": recipe.get("dataset") != "mnist",
@@ -445,15 +426,15 @@ def _with_metadata(card: str, report: Mapping[str, Any]) -> str:
     facts.tags = [tag for tag in facts.tags if not untrue.get(tag)]
     facts.datasets = [dataset] if dataset else None
     facts.base_model = _base_model(recipe.get("init_from", ""))
-    facts.eval_results = _eval_results(report) if dataset and report["test"] else None
-    facts.model_name = f"mnist_cnn {report['name']}" if facts.eval_results else None
+    facts.eval_results = _eval_results(report) if report and dataset else None
+    facts.model_name = f"mnist_cnn {report.name}" if report and dataset else None
     facts.metrics = ["accuracy"] if facts.eval_results else None
     facts["co2_eq_emissions"] = (
         {
             "emissions": float(f"{_grams(report):.3g}"),  # grams
             "source": f"run time × assumed power × {GRAMS_CO2_PER_KWH} g of CO2 a kWh",
             "training_type": "fine-tuning" if recipe.get("init_from") else "pre-training",
-            "hardware_used": report["machine"]["processor"],
+            "hardware_used": report.machine.processor,
         }
         if report
         else None
@@ -466,16 +447,16 @@ def _base_model(init_from: str) -> str | None:
     return repo_id if hub.REPO_ID.fullmatch(repo_id) and not Path(init_from).is_dir() else None
 
 
-def _eval_results(report: Mapping[str, Any]) -> list[EvalResult]:
+def _eval_results(report: Report) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="image-classification",
             task_name="Image classification",
-            dataset_type=HUB_DATASETS[report["recipe"]["dataset"]],
-            dataset_name=data.title(report["recipe"]["dataset"]),
+            dataset_type=HUB_DATASETS[report.dataset],
+            dataset_name=data.title(report.dataset),
             dataset_split="test",
             metric_type="accuracy",
             metric_name="Accuracy",
-            metric_value=round(report["test"]["accuracy"], 6),
+            metric_value=round(report.test.accuracy, 6),
         )
     ]

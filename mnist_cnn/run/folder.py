@@ -63,8 +63,9 @@ def _write_pictures(
     probs = (raw_logits(model, frames) / model.config.temperature).softmax(1)
     names = model.config.class_names
     answered = plots.Answered(frames.numpy(), labels.numpy(), probs.numpy(), names)
-    smoothing = model.report["recipe"]["label_smoothing"]
-    plots.curves(model.report["history"], augmented, smoothing, folder / "curves.png")
+    assert model.report
+    smoothing = model.report.recipe["label_smoothing"]
+    plots.curves(model.report.history, augmented, smoothing, folder / "curves.png")
     plots.mistakes(answered, folder / "mistakes.png")
     plots.confusion(answered, folder / "confusion.png")
     plots.per_class(answered, folder / "per_class.png")
@@ -89,11 +90,12 @@ def _page(model: MnistCNN, folder: Path) -> str:
         loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     report = model.report
+    assert report
     return pages.get_template("report.html").render(
         report=report,
-        title=data.title(report["recipe"]["dataset"]),
-        warning=data.warning(report["recipe"]["dataset"]),
-        settings={name: report[name] for name in ("recipe", "config", "augmentation")},
+        title=data.title(report.dataset),
+        warning=data.warning(report.dataset),
+        settings={name: getattr(report, name) for name in ("recipe", "config", "augmentation")},
         pictures={
             title: base64.b64encode((folder / name).read_bytes()).decode()
             for name, title in PICTURES.items()

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnist_cnn.reading import wilson
+from mnist_cnn.report import Epoch
 
 # Class names are anyone's: "$" is no formula there, and Chinese and Japanese want their fonts.
 FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC")
@@ -44,11 +45,9 @@ class Answered:
         return self.probs.argmax(1)
 
 
-def curves(
-    history: Sequence[dict[str, float]], augmented: bool, label_smoothing: float, file: Path
-) -> None:
+def curves(history: Sequence[Epoch], augmented: bool, label_smoothing: float, file: Path) -> None:
     """Loss and accuracy after each epoch, training beside validation, whose labels are as given."""
-    epochs = [record["epoch"] for record in history]
+    epochs = [record.epoch for record in history]
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     frames = ["as augmented"] if augmented else []
     smoothed = [f"labels smoothed by {label_smoothing:g}"] if label_smoothing else []
@@ -56,11 +55,11 @@ def curves(
         (axes[0], "loss", 1, "loss", frames + smoothed),
         (axes[1], "accuracy", 100, "accuracy (%)", frames),
     ):
-        training = [factor * record[measure] for record in history]
+        training = [factor * getattr(record, measure) for record in history]
         name = f"training ({', '.join(how)})" if how else "training"
         axis.plot(epochs, training, "o-", ms=3, color=GREY, label=name)
-        if all(f"val_{measure}" in record for record in history):
-            validation = [factor * record[f"val_{measure}"] for record in history]
+        if all(record.val_loss is not None for record in history):
+            validation = [factor * getattr(record, f"val_{measure}") for record in history]
             axis.plot(epochs, validation, "o-", ms=3, color=RIGHT, label="validation")
         axis.set(xlabel="epoch", ylabel=label, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
         axis.xaxis.get_major_locator().set_params(integer=True)

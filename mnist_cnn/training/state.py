@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 
 from mnist_cnn.data import Augmenter
 from mnist_cnn.model import MnistCNN
-from mnist_cnn.reading import Evaluation
+from mnist_cnn.report import Evaluation
 from mnist_cnn.training.recipes import Recipe, Run
 
 NOT_A_DIGIT = -1  # the label of a frame that no class fits

@@ -144,7 +144,7 @@ def test_equal_weights_are_not_worse(hub, run):
 def test_weights_that_cannot_be_compared_are_refused(hub, run, capsys, how):
     push(scored(run, 20), REPO)
     if how == "another test set":
-        recipe = load_model(run).report["recipe"] | {"dataset": "mnist"}
+        recipe = load_model(run).report.recipe | {"dataset": "mnist"}
         scored(run, 0, recipe=recipe)
         message = "tested on 1,000 synthetic test images, these on 1,000 MNIST test images"
     elif how == "no report":
@@ -180,7 +180,7 @@ def test_a_branch_is_made_when_needed(hub, run):
     assert push(scored(run, 20), REPO, "--revision", "trial") == 0
     assert hub.repo(REPO).resolve() == main
     assert commits(hub, "trial")[0].startswith("notebook: 97.00% → 98.00%")
-    assert load_model(f"{REPO}@trial").report["test"]["errors"] == 20
+    assert load_model(f"{REPO}@trial").report.test.errors == 20
     assert push(scored(run, 25), REPO, "--revision", "trial") == 1  # compared with the branch
 
 
@@ -198,7 +198,7 @@ def test_a_pull_request_shows_before_and_after(hub, run, capsys, monkeypatch):
     assert f"published: {hub.url}/{REPO}/discussions/1" in capsys.readouterr().out
     assert hub.repo(REPO).resolve() == main
     assert commits(hub, "refs/pr/1")[0].startswith("notebook: 97.00% → 98.00%")
-    assert load_model(f"{REPO}@refs/pr/1").report["test"]["errors"] == 20
+    assert load_model(f"{REPO}@refs/pr/1").report.test.errors == 20
 
 
 def test_a_tag_names_the_commit(hub, run, capsys):
@@ -380,7 +380,7 @@ def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(
     assert hub.repo(REPO).refs() == refs
     hub.faults.clear()
     assert push(run, REPO, "--revision", "trial") == 0
-    assert load_model(f"{REPO}@trial").report["test"]["errors"] == 20
+    assert load_model(f"{REPO}@trial").report.test.errors == 20
 
 
 @pytest.mark.parametrize(
@@ -521,7 +521,7 @@ def test_training_publishes_its_run_and_leaks_no_token(hub, tmp_path):
         assert hub.token.encode() not in text
     hub.faults.clear()
     assert push(out, REPO) == 0
-    assert load_model(REPO).report["name"] == "compact"
+    assert load_model(REPO).report.name == "compact"
 
 
 def test_no_token_in_an_exception(hub, run):

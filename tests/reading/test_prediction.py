@@ -62,7 +62,7 @@ def test_bundled_weights_read_digits_drawn_as_strokes(model, frames):
 
 
 def test_bundled_weights_reproduce_their_report(model, test_set):
-    result, said = evaluate(model, *test_set), model.report["test"]
+    result, said = evaluate(model, *test_set), model.report.test
     assert result.errors == said["errors"]
     assert result.accuracy == said["accuracy"]
     assert result.accuracy >= 0.9965

@@ -1,7 +1,7 @@
 """The model card: true for every recipe, valid metadata, and people's words stay."""
 
 import dataclasses
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,28 +10,25 @@ from huggingface_hub import ModelCard
 import train
 from mnist_cnn.data import datasets as data
 from mnist_cnn.model import BUNDLED
+from mnist_cnn.report import Machine, Report, Seconds
 from mnist_cnn.run import card
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def report(finished_run) -> dict:
-    return json.loads((finished_run / "report.json").read_text())
+def report(finished_run) -> Report:
+    return Report.read(finished_run / "report.json", "a run")
 
 
-def report_of(recipe_name: str, report: dict, dataset: str = "mnist") -> dict:
+def report_of(recipe_name: str, report: Report, dataset: str = "mnist") -> Report:
     """The report that a run of this recipe would leave, but for its accuracies."""
     parts = train.RECIPES[recipe_name]
     recipe, config, augmentation = (dataclasses.asdict(part) for part in parts)
     recipe["dataset"] = dataset
     config["class_names"] = data.class_names(dataset)
-    return report | {
-        "name": recipe_name,
-        "recipe": recipe,
-        "config": config,
-        "augmentation": augmentation,
-    }
+    parts = {"recipe": recipe, "config": config, "augmentation": augmentation}
+    return replace(report, name=recipe_name, **parts)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "synthetic", "fashion-mnist"])
@@ -93,7 +90,7 @@ def test_the_metadata_is_what_the_hub_expects(report):
     assert facts.model_name == "mnist_cnn sgd"
     assert (result.task_type, result.dataset_type) == ("image-classification", "ylecun/mnist")
     assert (result.dataset_split, result.metric_type) == ("test", "accuracy")
-    assert result.metric_value == pytest.approx(report["test"]["accuracy"])
+    assert result.metric_value == pytest.approx(report.test.accuracy)
     synthetic = ModelCard(card.render(report_of("sgd", report, "synthetic"))).data
     assert (synthetic.datasets, synthetic.eval_results, synthetic.metrics) == (None, None, None)
     assert "mnist" not in synthetic.tags
@@ -113,28 +110,29 @@ def test_every_section_of_a_good_card_is_there(report):
 
 def test_the_cost_comes_from_the_run_time(report):
     """An hour on 4 threads of 10 W: 40 Wh, which at 480 g a kWh are 19.2 g."""
-    machine = {"processor": "X", "threads": 4, "device": "cpu"}
-    text = card.render(report | {"seconds": {"total": 3600, "epochs": 1}, "machine": machine})
+    machine = Machine(processor="X", threads=4, device="cpu")
+    report = replace(report, seconds=Seconds(total=3600, epochs=1), machine=machine)
+    text = card.render(report)
     assert "1.00 h on X (cpu): about 40 Wh or 19.2 g of CO₂" in text
     assert ModelCard(text).data["co2_eq_emissions"]["emissions"] == pytest.approx(19.2)
 
 
 def test_classes_have_intervals(report):
     """9 of 10 right: Wilson's interval is 59.6 % to 98.2 %."""
-    test = report["test"] | {"per_class": {"a": 0.9}, "per_class_n": {"a": 10}}
-    assert "| a | 10 | 90.00% | 59.58% to 98.21% |" in card.render(report | {"test": test})
+    test = replace(report.test, per_class={"a": 0.9}, per_class_n={"a": 10})
+    assert "| a | 10 | 90.00% | 59.58% to 98.21% |" in card.render(replace(report, test=test))
 
 
-def test_the_bundled_card_is_the_templates_own():
-    report = json.loads((BUNDLED / "report.json").read_text())
+def test_the_bundled_card_is_the_templates_own(model):
+    report = model.report
     text = card.render(report)
     assert "| camera photo |" in text
     assert "mistakes.png" in text
     assert (BUNDLED / "mistakes.png").exists()
-    other = card.render(report | {"seed": 1})
+    other = card.render(replace(report, seed=1))
     assert "| camera photo |" not in other
     (result,) = ModelCard(text).data.eval_results
-    assert result.metric_value == pytest.approx(report["test"]["accuracy"], abs=1e-6)
+    assert result.metric_value == pytest.approx(report.test.accuracy, abs=1e-6)
 
 
 def test_only_the_blocks_change():
@@ -148,9 +146,10 @@ def test_merging_keeps_results_on_other_data_and_drops_old_ones(report):
     old = card.render(report_of("sgd", report))
     theirs = ModelCard(old)
     (result,) = theirs.data.eval_results
-    other = dataclasses.replace(result, dataset_type="someone/digits", metric_value=0.5)
+    other = replace(result, dataset_type="someone/digits", metric_value=0.5)
     theirs.data.eval_results = [result, other]
-    new = card.render(report_of("sgd", report | {"test": report["test"] | {"accuracy": 0.123}}))
+    worse = replace(report, test=replace(report.test, accuracy=0.123))
+    new = card.render(report_of("sgd", worse))
     merged = ModelCard(card.merge(str(theirs), new)).data
     values = {result.dataset_type: result.metric_value for result in merged.eval_results}
     assert values == {"ylecun/mnist": 0.123, "someone/digits": 0.5}
@@ -172,9 +171,9 @@ def test_merging_says_nothing_of_data_that_the_new_weights_never_saw(report):
 
 
 def test_counts_and_times_read_well(report):
-    machine = {"processor": "X", "threads": 1, "device": "cpu"}
-    seconds = {"total": 12.4, "epochs": 1}
-    text = card.render(report | {"seconds": seconds, "machine": machine})
+    machine = Machine(processor="X", threads=1, device="cpu")
+    seconds = Seconds(total=12.4, epochs=1)
+    text = card.render(replace(report, seconds=seconds, machine=machine))
     assert "12 s on 1 thread of X" in text
     assert "12 s on X (cpu)" in text
     assert "1 epoch in batches" in text

@@ -123,9 +123,9 @@ def test_non_digits_teach_a_threshold(tmp_path, monkeypatch):
     model = load_model(tmp_path / "run")
     assert model.config.threshold > 0
     assert model.config.temperature != 1
-    assert model.report["config"]["threshold"] == model.config.threshold
-    assert "--threshold" not in model.report["command"]
-    assert model.report["training_frames"] == 400 + 200
+    assert model.report.config["threshold"] == model.config.threshold
+    assert "--threshold" not in model.report.command
+    assert model.report.training_frames == 400 + 200
 
     # Fine-tuned without held-out digits, they are refused as before: drawn ones tell the threshold.
     out, flags = tmp_path / "tuned", ["--val-size", "0", "--init-from", str(tmp_path / "run")]
@@ -276,8 +276,8 @@ def test_class_names_and_statistics_travel_with_the_weights(clothes, tmp_path, c
     frames, _ = data.load("fashion-mnist", clothes, train=True)
     assert model.config.mean == pytest.approx((frames / 255).mean().item(), abs=1e-4)
     assert model.config.std == pytest.approx((frames / 255).std().item(), abs=1e-4)
-    assert model.report["recipe"]["drawn_digits"] == 0  # digits are no clothes
-    assert "--mean" not in model.report["command"]
+    assert model.report.recipe["drawn_digits"] == 0  # digits are no clothes
+    assert "--mean" not in model.report.command
     card = (out / "README.md").read_text()
     assert "100 Fashion-MNIST test images" in card
     assert "Ankle boot" in card
@@ -312,8 +312,8 @@ def test_fine_tuning_keeps_what_fits(clothes, run, tmp_path):
         for key, value, before in pairs:
             expected = head or not key.startswith("head")
             assert torch.allclose(value, before, atol=1e-5) == expected, key
-    assert load_model(same).report["command"].count("--init-from") == 1
-    assert "--channels" not in load_model(same).report["command"]
+    assert load_model(same).report.command.count("--init-from") == 1
+    assert "--channels" not in load_model(same).report.command
 
 
 def test_fine_tuned_weights_are_kept_when_their_start_is_gone(run, tmp_path, monkeypatch, capsys):
@@ -323,7 +323,7 @@ def test_fine_tuned_weights_are_kept_when_their_start_is_gone(run, tmp_path, mon
     flags = ["--recipe", "sgd", "--dataset", "synthetic", "--epochs", "1", "--val-size", "0"]
     assert train.main([*flags, "--init-from", str(start), "--out", str(out)]) == 0
     assert "no comparison with the weights before" in capsys.readouterr().err
-    assert "before" not in load_model(out).report
+    assert load_model(out).report.before is None
 
 
 def test_tensorboard_files_lie_in_the_run_folder(tmp_path, monkeypatch):

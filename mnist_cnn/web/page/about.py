@@ -1,11 +1,11 @@
 """The page's last tab: which weights are in use, where they come from, and how good they are."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from mnist_cnn.model import MnistCNN
+from mnist_cnn.report import Epoch, Evaluation
 from mnist_cnn.web.page.texts import phrase, plain
 from mnist_cnn.web.page.views import figure, pixels
 
@@ -15,51 +15,43 @@ GAP = 1  # pixels between two filters
 def about(model: MnistCNN) -> str:
     """The numbers of the weights' own report, and pictures of the weights."""
     report = model.report
-    test = report.get("test")
     rows = [("origin", plain(model.source)), ("parameters", f"{model.config.parameters():,}")]
-    if "git_commit" in report:
-        rows.append(("commit", plain(str(report["git_commit"]))))
-    if "finished" in report:
-        rows.append(("trained", plain(str(report["finished"]))))
+    if report and report.git_commit:
+        rows.append(("commit", plain(report.git_commit)))
+    if report and report.finished:
+        rows.append(("trained", plain(report.finished)))
     numbers = "".join(f"<tr><th>{phrase(key)}</th><td>{value}</td></tr>" for key, value in rows)
     pictures = figure(pixels(filters(model)), "filters")
     return (
         f'<div class="about"><h2>{phrase("weights")}</h2><table>{numbers}'
-        f"{_if_sound(_accuracy, test)}</table>{_if_sound(_per_class, test)}"
-        f"{_if_sound(_curve, report.get('history', []))}{pictures}"
+        f"{_accuracy(report.test) if report else ''}</table>"
+        f"{_per_class(report.test) if report else ''}"
+        f"{_curve(report.history) if report else ''}{pictures}"
         f"<p>{phrase('limits')}</p><p>{phrase('privacy')}</p><p>{phrase('programs')}</p></div>"
     )
 
 
-def _if_sound(show: Callable[[Any], str], part: Any) -> str:
-    """A part of the report; nothing if it is not as ours are: it may be anyone's."""
-    try:
-        return show(part)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        return ""
-
-
-def _accuracy(test: dict) -> str:
-    (low, high), digits = test["interval"], phrase("accuracy", f"{test['n']:,}")
+def _accuracy(test: Evaluation) -> str:
+    (low, high), digits = test.interval, phrase("accuracy", f"{test.n:,}")
     return (
-        f"<tr><th>{digits}</th><td>{test['accuracy']:.2%}</td></tr>"
+        f"<tr><th>{digits}</th><td>{test.accuracy:.2%}</td></tr>"
         f"<tr><th>{phrase('interval')}</th><td>{low:.2%} – {high:.2%}</td></tr>"
-        f"<tr><th>{phrase('errors')}</th><td>{test['errors']:,}</td></tr>"
-        f"<tr><th>{phrase('calibration')}</th><td>{test['ece']:.2%}</td></tr>"
+        f"<tr><th>{phrase('errors')}</th><td>{test.errors:,}</td></tr>"
+        f"<tr><th>{phrase('calibration')}</th><td>{test.ece:.2%}</td></tr>"
     )
 
 
-def _per_class(test: dict) -> str:
+def _per_class(test: Evaluation) -> str:
     shares = "".join(
         f"<div><dt>{plain(name)}</dt><dd>{share:.2%}</dd></div>"
-        for name, share in test["per_class"].items()
+        for name, share in test.per_class.items()
     )
     return f'<h2>{phrase("per_class")}</h2><dl class="classes">{shares}</dl>'
 
 
-def _curve(history: list[dict]) -> str:
+def _curve(history: Sequence[Epoch]) -> str:
     """Validation accuracy as a line over the epochs."""
-    shares = [record["val_accuracy"] for record in history if "val_accuracy" in record]
+    shares = [epoch.val_accuracy for epoch in history if epoch.val_accuracy is not None]
     if len(shares) < 2:
         return ""
     low = min(shares)

@@ -371,9 +371,9 @@ def test_about_names_the_weights_and_the_page_asks_nobody_else(page, model, url)
         tab(page, name)
     text = page.locator("#weights").inner_text()
     assert "bundled with mnist_cnn" in text
-    assert f"{model.report['test']['accuracy']:.2%}" in text
+    assert f"{model.report.test.accuracy:.2%}" in text
     assert f"{model.config.parameters():,}" in text
-    assert model.report["git_commit"] in text
+    assert model.report.git_commit in text
     filters = page.locator("#weights img")
     width = "image => image.naturalWidth"
     assert filters.evaluate(width) == 8 * (model.config.kernel_sizes[0] + 1)

@@ -292,7 +292,7 @@ def test_from_a_wrong_answer_to_weights_that_know_better(
     assert float(before) <= float(after)
     model = load_model("user/digits")
     assert first not in model.source
-    assert model.report["before"]["weights"].endswith(first)
+    assert model.report.before.weights.endswith(first)
     with serving(browser, environment) as page:
         draw(page, FOOTED_SEVEN)
         wait_for_answer(page, right)
