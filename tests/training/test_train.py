@@ -256,7 +256,7 @@ def test_a_loss_that_explodes_stops_the_run(tmp_path, capsys):
 @pytest.fixture
 def clothes(tmp_path, frames) -> Path:
     """A data folder with Fashion-MNIST's files, small ones: ten kinds of marks."""
-    from test_data import write
+    from idx_files import write
 
     for split, times in (("train", 3), ("t10k", 1)):
         labels = np.repeat(np.arange(10, dtype=np.uint8), 10)
