@@ -80,13 +80,15 @@ def predict(
     if not files:
         raise ValueError("predict needs a picture: mnist-cnn predict seven.png")
     from mnist_cnn.model import load_model
+    from mnist_cnn.reading import SENTENCES
 
     reader, rows, failed = load_model(model), [], 0
     for file in files:
         picture = sys.stdin.buffer.read() if file == "-" else file
         try:
             answer = reader.read(picture) if read else reader.predict(picture)
-            rows.append({"file": file, **answer.to_dict()})
+            message = answer.reason and SENTENCES[answer.reason]
+            rows.append({"file": file, **answer.to_dict(), "message": message})
         except ValueError as error:
             rows.append({"file": file, "error": str(error)})
             failed = _failed(error)
@@ -95,18 +97,18 @@ def predict(
     else:
         for row in rows:
             if "error" not in row:
-                print(_line(row, reader.config.class_names))
+                print(_line(row))
     return failed
 
 
-def _line(row: dict[str, Any], class_names: tuple[str, ...]) -> str:
-    if row["reason"] is not None:
-        return f"{row['file']}: no digit ({row['reason']})"
+def _line(row: dict[str, Any]) -> str:
+    if row["message"]:
+        return f"{row['file']}: no digit ({row['message']})"
     if "text" in row:
         # Several lines start below the file's name.
         between = "\n  " if "\n" in row["text"] else " "
         return f"{row['file']}:{between}" + row["text"].replace("\n", between)
-    return f"{row['file']}: {class_names[row['digit']]} ({row['confidence']:.1%})"
+    return f"{row['file']}: {row['label']} ({row['confidence']:.1%})"
 
 
 def evaluate(

@@ -5,11 +5,11 @@ from mnist_cnn.ink.find import (
     SIDE,
     VISIBLE,
     WORK_SIDE,
+    Ink,
     crop,
     find_ink,
     frame,
     open_picture,
-    picture_size,
     stroke_width,
 )
 
@@ -17,6 +17,7 @@ __all__ = [
     "SIDE",
     "VISIBLE",
     "WORK_SIDE",
+    "Ink",
     "PictureError",
     "crop",
     "decode",
@@ -24,6 +25,5 @@ __all__ = [
     "frame",
     "header_size",
     "open_picture",
-    "picture_size",
     "stroke_width",
 ]

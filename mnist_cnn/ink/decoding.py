@@ -31,8 +31,8 @@ class PictureError(ValueError):
         self.kind = kind
 
 
-def decode(source: bytes, name: str, longest: int) -> Image.Image:
-    """The picture, EXIF orientation applied, the first frame of an animation.
+def decode(source: bytes, name: str, longest: int) -> tuple[Image.Image, tuple[int, int]]:
+    """A picture, EXIF orientation applied, the first frame of an animation; and its size as given.
 
     Args:
         source: the file's content.
@@ -52,14 +52,16 @@ def decode(source: bytes, name: str, longest: int) -> Image.Image:
         image = _opened(source, name)
         check_size(image, name)
         _check_scans(image, source, name)
+        given = image.size
         try:
-            scale = longest / max(image.size)
+            scale = longest / max(given)
             wanted = round(image.width * scale), round(image.height * scale)
             image.draft("RGB" if image.mode == "YCbCr" else image.mode, wanted)
             image.load()
-            return _upright(image)
+            upright = _upright(image)
         except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
             raise PictureError("damaged", name, f"the picture is damaged: {error}") from error
+    return upright, given if upright.size == image.size else given[::-1]
 
 
 def _opened(source: bytes, name: str) -> Image.Image:

@@ -5,6 +5,7 @@ Two words (see README): *ink* is `(H, W)` float32 in [0, 1], white strokes on bl
 """
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mnist_cnn.ink.decoding import MAX_FILE_BYTES, check_size, decode, header_size
+from mnist_cnn.ink.decoding import MAX_FILE_BYTES, check_size, decode
 from mnist_cnn.ink.printed_lines import without_lines
 from mnist_cnn.ink.writing import BOLD, CONVEX, SMALLEST, is_convex, is_rectangle, writing
 
@@ -56,8 +57,22 @@ STROKE = (1.9, 3.3)  # frame pixels: where the middle two thirds of MNIST lie
 FINE = 4  # strokes are measured and changed at this many pixels per frame pixel
 
 
-def find_ink(image: Any) -> np.ndarray:
-    """The ink of a picture, `(H, W)` float32 in [0, 1].
+@dataclass(frozen=True, eq=False)
+class Ink:
+    """The ink of a picture: white strokes on black."""
+
+    levels: np.ndarray = field(repr=False)  # (H, W) float32 in [0, 1]
+    size: tuple[int, int]  # width and height in pixels of the picture as given, upright
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Pixels of the picture as given per pixel of the ink, along x and y."""
+        height, width = self.levels.shape
+        return self.size[0] / width, self.size[1] / height
+
+
+def find_ink(image: Any) -> Ink:
+    """The ink of a picture.
 
     The ground is the colour along the picture's border, and ink is how far a pixel's colour lies
     from it, so black on white, white on black and red on blue are all the same ink. Where the
@@ -69,29 +84,33 @@ def find_ink(image: Any) -> np.ndarray:
 
     Args:
         image: a file's path or bytes (PNG, JPEG, WebP, BMP, GIF; EXIF orientation applied, the
-            first frame of an animation), a PIL image of any mode, a numpy array `(H, W)`,
-            `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)` of bool, uint8, uint16 or float in [0, 1], the
-            value of a Gradio sketchpad, or `None` for nothing drawn.
+            first frame of an animation), a PIL image of any mode, or a numpy array `(H, W)`,
+            `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)` of bool, uint8, uint16 or float in [0, 1].
 
     Raises:
         ValueError: not readable as a picture, too large, or an array of another kind.
     """
-    if image is None:
-        return np.zeros((SIDE, SIDE), np.float32)
-    if isinstance(image, dict):
-        return _sketch_ink(image)
+    size = None
     if isinstance(image, str | os.PathLike | bytes):
-        image = open_picture(image)
+        image, size = _decoded(image)
     if isinstance(image, Image.Image):
-        image = _pixels(image)
-    return _picture_ink(_checked(image))
+        image, size = _pixels(image), size or image.size
+    pixels = _checked(image)
+    return Ink(_picture_ink(pixels), size or image.shape[1::-1])
 
 
 def open_picture(source: str | os.PathLike | bytes) -> Image.Image:
     """Decode a picture's file; large JPEGs come at a reduced size. Errors as `find_ink`."""
+    return _decoded(source)[0]
+
+
+def _decoded(source: str | os.PathLike | bytes) -> tuple[Image.Image, tuple[int, int]]:
+    """The picture of a file, and its size as given."""
     if isinstance(source, bytes):
         return decode(source, "the picture", WORK_SIDE)
     path = Path(source)
+    if path.is_dir():
+        raise ValueError(f"{source}: is a folder: pass a picture's file, or each file in it")
     if not path.is_file():
         raise ValueError(f"{source}: no such file")
     try:
@@ -123,9 +142,10 @@ def _pixels(image: Image.Image) -> np.ndarray:
 def _checked(array: Any) -> np.ndarray:
     """`(H, W, 1 | 3 | 4)` float32 in [0, 1], at most `WORK_SIDE` long."""
     if not isinstance(array, np.ndarray):
+        what = "None" if array is None else f"a {type(array).__name__}"
         raise ValueError(
-            f"cannot read a {type(array).__name__} as a picture: pass a path, bytes, a PIL image "
-            "or a numpy array; for several pictures a list of them"
+            f"cannot read {what} as a picture: pass a path, bytes, a PIL image or a numpy array; "
+            "for several pictures a list of them"
         )
     shape = array.shape
     if array.ndim == 2:
@@ -164,18 +184,6 @@ def _reduced(array: np.ndarray) -> np.ndarray:
         return array
     small = _resized(array, WORK_SIDE / longer)
     return small.reshape(*small.shape[:2], -1)
-
-
-def _sketch_ink(value: dict) -> np.ndarray:
-    """The ink of a Gradio sketchpad: what its layers cover, or else its composite picture."""
-    layers = [layer for layer in value.get("layers") or [] if layer is not None]
-    if layers:
-        return np.max([_checked(_as_array(layer))[..., -1] for layer in layers], axis=0)
-    return find_ink(value.get("composite"))
-
-
-def _as_array(layer: Any) -> np.ndarray:
-    return _pixels(layer) if isinstance(layer, Image.Image) else layer
 
 
 def _picture_ink(pixels: np.ndarray) -> np.ndarray:
@@ -417,13 +425,17 @@ def _grown_from(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return (np.isin(labels, kept) & (mask > 0)).astype(np.uint8)
 
 
-def frame(ink: np.ndarray) -> np.ndarray:
+def frame(ink: Ink | np.ndarray) -> np.ndarray:
     """Bring ink to MNIST's size and place: a `(28, 28)` uint8 frame, all zero if there is no ink.
 
     Ink that already lies as in MNIST comes back as it is, bit for bit. Other ink is cropped, its
     stroke is brought into MNIST's range of widths, its longer side is scaled to 20 pixels, and its
     centre of mass is moved onto pixel (14, 14).
+
+    Args:
+        ink: what `find_ink` found, or its levels alone: `(H, W)` float in [0, 1].
     """
+    ink = ink.levels if isinstance(ink, Ink) else ink
     if ink.shape == (SIDE, SIDE) and _lies_as_in_mnist(ink):
         return np.round(ink * 255).astype(np.uint8)
     if not (ink > VISIBLE).any():
@@ -515,15 +527,3 @@ def _centred(ink: np.ndarray) -> np.ndarray:
     area = placed[top : top + ink.shape[0], left : left + ink.shape[1]]
     area[:] = np.round(np.clip(ink, 0, 1) * 255)
     return placed
-
-
-def picture_size(image: Any) -> tuple[int, int]:
-    """Width and height in pixels of what `find_ink` takes, after EXIF orientation."""
-    if image is None:
-        return SIDE, SIDE
-    if isinstance(image, dict):
-        layers = [layer for layer in image.get("layers") or [] if layer is not None]
-        return picture_size(layers[0] if layers else image.get("composite"))
-    if isinstance(image, str | os.PathLike | bytes):
-        return header_size(image)
-    return image.size if isinstance(image, Image.Image) else image.shape[1::-1]

@@ -10,20 +10,22 @@ from mnist_cnn.reading.evaluation import (
     wilson,
 )
 from mnist_cnn.reading.heatmap import explain
-from mnist_cnn.reading.lattice import TOO_MUCH, Candidate, ReadDigit, Reading, candidates, read
+from mnist_cnn.reading.lattice import Candidate, ReadDigit, Reading, candidates, read, read_ink
 from mnist_cnn.reading.pictures import evaluate_pictures
 from mnist_cnn.reading.pieces import INKED, Page, find_pieces
-from mnist_cnn.reading.prediction import Prediction, predict, read_frames
+from mnist_cnn.reading.prediction import Prediction, predict, predict_ink, read_frames
+from mnist_cnn.reading.reasons import SENTENCES, Reason
 
 __all__ = [
     "DOUBTFUL_MNIST_LABELS",
     "INKED",
-    "TOO_MUCH",
+    "SENTENCES",
     "Candidate",
     "Page",
     "Prediction",
     "ReadDigit",
     "Reading",
+    "Reason",
     "candidates",
     "errors_outside_doubtful",
     "evaluate",
@@ -33,8 +35,10 @@ __all__ = [
     "fit_temperature",
     "fit_threshold",
     "predict",
+    "predict_ink",
     "raw_logits",
     "read",
     "read_frames",
+    "read_ink",
     "wilson",
 ]

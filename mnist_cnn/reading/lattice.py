@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 
-from mnist_cnn.ink import SIDE, find_ink, frame, picture_size
+from mnist_cnn.ink import SIDE, Ink, find_ink, frame
 from mnist_cnn.network import Network
 from mnist_cnn.reading.evaluation import evidence
 from mnist_cnn.reading.pieces import (
@@ -33,6 +33,7 @@ from mnist_cnn.reading.pieces import (
     find_pieces,
 )
 from mnist_cnn.reading.prediction import Prediction, read_frames
+from mnist_cnn.reading.reasons import Reason
 
 HEALED = 0.5  # pen widths: what a cut took from a digit is given back, so far from it
 # From the line's slant: how doubtful digits are cut, too. Four slants take 1.3 to 1.7
@@ -74,8 +75,6 @@ LEVEL = 0.75  # … lacks of this share of the shorter one's
 INSIDE = 8.0  # against one in the other: by what their common width …
 REACHING = 0.7  # … exceeds of the narrower one's; so far a 7's bar may reach
 
-TOO_MUCH = "too much writing for one picture"  # why a page of more than `MOST_ON_PAGE` is not read
-
 # Connected ink that is not one sure digit is no writing at all if the best way through it is worth
 # little. Of 182 letters, shapes and doodles of which digits were read, 95 are passed over by this,
 # and of 278 rows (benchmarks/rows.py, seed 8155) that were read right, one is lost.
@@ -94,16 +93,17 @@ class ReadDigit:
 
     box: tuple[int, int, int, int]  # x, y, width, height, in pixels of the picture as given
     digit: int  # index of the class
-    name: str  # of the class: "7", or "Q" for a network that reads letters
+    label: str  # name of the class: "7", or "Q" for a network that reads letters
     confidence: float  # probability of `digit`, in [0, 1]
     probs: np.ndarray = field(repr=False)  # (classes,) float32, sums to 1
     frame: np.ndarray = field(repr=False)  # (28, 28) uint8, what the network saw
 
     def to_dict(self) -> dict[str, Any]:
-        """Box, digit, confidence and probs as JSON holds them."""
+        """Box, digit, label, confidence and probs as JSON holds them."""
         return {
             "box": list(self.box),
             "digit": self.digit,
+            "label": self.label,
             "confidence": self.confidence,
             "probs": self.probs.tolist(),
         }
@@ -114,7 +114,7 @@ class Reading:
     """All digits of a picture."""
 
     lines: tuple[tuple[ReadDigit, ...], ...]  # from top to bottom, each from left to right
-    reason: str | None = None  # why there is no digit
+    reason: Reason | None = None  # why there is no digit
 
     @property
     def digits(self) -> tuple[ReadDigit, ...]:
@@ -124,12 +124,15 @@ class Reading:
     @property
     def text(self) -> str:
         """The digits in reading order, one line of text per line of writing."""
-        return "\n".join("".join(digit.name for digit in line) for line in self.lines)
+        return "\n".join("".join(digit.label for digit in line) for line in self.lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Text, digits and reason as JSON holds them."""
-        digits = [digit.to_dict() for digit in self.digits]
-        return {"text": self.text, "digits": digits, "reason": self.reason}
+        return {
+            "text": self.text,
+            "digits": [digit.to_dict() for digit in self.digits],
+            "reason": self.reason and self.reason.value,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,40 +229,44 @@ class Path:
         return [self.part(*each) for each in itertools.pairwise(bounds)]
 
 
-def read(model: Network, image: Any, thorough: bool = True) -> Reading:
-    """Read all digits of a picture.
+def read(model: Network, image: Any) -> Reading:
+    """Read all digits of a picture: the ink of whatever `find_ink` takes, by `read_ink`.
+
+    Raises:
+        ValueError: the picture cannot be read.
+    """
+    return read_ink(model, find_ink(image))
+
+
+def read_ink(model: Network, ink: Ink, thorough: bool = True) -> Reading:
+    """Read all digits of a picture whose ink was found.
 
     Specks far smaller than the line's digits (dust, decimal points), flat strokes (minus signs),
     what the network refuses and what can be cut into digits only with ink to spare are passed over.
 
     Args:
         model: a network that takes `(B, 28, 28)` uint8 frames and returns logits.
-        image: whatever `mnist_cnn.ink.find_ink` takes.
+        ink: what `find_ink` found.
         thorough: cut what is doubtful along other slants, too.
-
-    Raises:
-        ValueError: the picture cannot be read.
     """
-    ink = find_ink(image)
-    page = find_pieces(ink)
+    levels = ink.levels
+    page = find_pieces(levels)
     if not page.lines:
-        return Reading((), "no ink was found")
+        return Reading((), Reason.NO_INK)
     if sum(len(line.pieces) for line in page.lines) > MOST_ON_PAGE:
-        return Reading((), TOO_MUCH)
-    found = candidates(page, ink)
+        return Reading((), Reason.TOO_MUCH)
+    found = candidates(page, levels)
     if not found:
-        return Reading((), "no ink has a digit's shape")
+        return Reading((), Reason.NO_SHAPE)
     paths = [path.stretches() for path in _paths(model, page, found)]
     doubtful = [each for path in paths for each in path if not each.is_sure]
     if not thorough or len(doubtful) > MOST_DOUBTFUL:
         doubtful = []
-    width, height = picture_size(image)
-    scale = width / ink.shape[1], height / ink.shape[0]
     lines = []
     for path in paths:
         parts = []
         for each in path:
-            cut = _cut_otherwise(model, ink, each) if each in doubtful else [each]
+            cut = _cut_otherwise(model, levels, each) if each in doubtful else [each]
             if len(each.steps) == 1 or _is_writing(cut):
                 parts += cut
         digits = [step for part in parts for step in part.steps if step.candidate]
@@ -271,9 +278,9 @@ def read(model: Network, image: Any, thorough: bool = True) -> Reading:
             if good or (among and step.support >= LEAST_AMONG)
         ]
         names = model.config.class_names
-        lines.append(tuple(_digit(step.candidate, step.answer, scale, names) for step in kept))
+        lines.append(tuple(_digit(step.candidate, step.answer, ink.scale, names) for step in kept))
     lines = tuple(line for line in lines if line)
-    return Reading(lines, None if lines else "nothing looks like a digit")
+    return Reading(lines, None if lines else Reason.NO_DIGIT)
 
 
 def _is_writing(stretch: list[Path]) -> bool:

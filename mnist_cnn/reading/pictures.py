@@ -5,7 +5,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ from PIL import Image
 
 from mnist_cnn.ink import find_ink, open_picture
 from mnist_cnn.network import Network
-from mnist_cnn.reading.lattice import read
-from mnist_cnn.reading.prediction import predict
+from mnist_cnn.reading.lattice import read_ink
+from mnist_cnn.reading.prediction import predict_ink
 
 logger = logging.getLogger(__name__)
 PICTURE_HEIGHT, BAR = 280, 8  # pixels of a mistake's picture, and between its parts
@@ -54,7 +54,7 @@ class _Answered:
 
     row: _Row
     answer: str  # "" if it was refused
-    frames: list[np.ndarray] | None = field(repr=False)  # that the network saw; None: no picture
+    is_picture: bool
 
     @property
     def is_right(self) -> bool:
@@ -80,10 +80,10 @@ def evaluate_pictures(
     """
     start, names = time.perf_counter(), model.config.class_names
     rows = list(_rows(table, several, names))
-    answers = [_answered(model, row, several) for row in rows]
-    labelled = [each for each in answers if each.row.label]
     if wrong_dir:
-        _write_mistakes([each for each in answers if not each.is_right], wrong_dir)
+        wrong_dir.mkdir(parents=True, exist_ok=True)
+    answers = [_answered(model, row, several, wrong_dir) for row in rows]
+    labelled = [each for each in answers if each.row.label]
     groups = defaultdict(list)
     for each in labelled:
         groups[str(len(each.row.label)) if several else each.row.label].append(each)
@@ -93,9 +93,9 @@ def evaluate_pictures(
         accuracy=_share_right(labelled),
         refused=sum(not each.answer for each in labelled),
         wrong=sum(bool(each.answer) and not each.is_right for each in labelled),
-        unreadable=sum(each.frames is None for each in answers),
+        unreadable=sum(not each.is_picture for each in answers),
         nondigit_refused=_share_right(
-            [each for each in answers if not each.row.label and each.frames is not None]
+            [each for each in answers if not each.row.label and each.is_picture]
         ),
         per_class={name: _share_right(group) for name, group in sorted(groups.items())},
         seconds=time.perf_counter() - start,
@@ -145,31 +145,33 @@ def _cells(table: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     yield from rows
 
 
-def _answered(model: Network, row: _Row, several: bool) -> _Answered:
+def _answered(model: Network, row: _Row, several: bool, wrong_dir: Path | None) -> _Answered:
     try:
-        if several:
-            reading = read(model, row.file)
-            text = reading.text.replace("\n", "")
-            return _Answered(row, text, [digit.frame for digit in reading.digits])
-        answer = predict(model, row.file)
+        picture = open_picture(row.file)
+        ink = find_ink(picture)
     except ValueError as error:
         logger.warning("%s", error)
-        return _Answered(row, "", None)
-    text = "" if answer.digit is None else model.config.class_names[answer.digit]
-    return _Answered(row, text, [answer.frame])
+        return _Answered(row, "", is_picture=False)
+    if several:
+        reading = read_ink(model, ink)
+        text = reading.text.replace("\n", "")
+        frames = [digit.frame for digit in reading.digits]
+    else:
+        prediction = predict_ink(model, ink)
+        text, frames = prediction.label or "", [prediction.frame]
+    answered = _Answered(row, text, is_picture=True)
+    if wrong_dir and not answered.is_right:
+        levels = np.round(ink.levels * 255).astype(np.uint8)
+        greys = [Image.fromarray(grey) for grey in (levels, *frames)]
+        _beside_each_other([picture, *greys]).save(wrong_dir / _name(answered))
+    return answered
 
 
-def _write_mistakes(answers: list[_Answered], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for each in answers:
-        if each.frames is not None:
-            row = each.row
-            label, answer = (text[:MOST_NAMED] or "nothing" for text in (row.label, each.answer))
-            name = f"{row.line}-{label}-as-{answer}-{row.file.stem}.png".replace("/", "_")
-            picture = open_picture(row.file)
-            ink = np.round(find_ink(picture) * 255).astype(np.uint8)
-            greys = [Image.fromarray(levels) for levels in (ink, *each.frames)]
-            _beside_each_other([picture, *greys]).save(folder / name)
+def _name(mistake: _Answered) -> str:
+    """The name of a mistake's picture."""
+    row = mistake.row
+    label, answer = (text[:MOST_NAMED] or "nothing" for text in (row.label, mistake.answer))
+    return f"{row.line}-{label}-as-{answer}-{row.file.stem}.png".replace("/", "_")
 
 
 def _beside_each_other(pictures: list[Image.Image]) -> Image.Image:

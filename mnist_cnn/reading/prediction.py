@@ -1,4 +1,4 @@
-"""Reading pictures with a model: `predict` turns any picture into a `Prediction`."""
+"""Reading one digit: `predict` turns any picture into a `Prediction`."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mnist_cnn.ink import find_ink, frame
+from mnist_cnn.ink import Ink, find_ink, frame
 from mnist_cnn.network import Network
 from mnist_cnn.reading.evaluation import evidence
+from mnist_cnn.reading.reasons import Reason
 
 BATCH = 256
 
@@ -18,19 +19,21 @@ class Prediction:
     """The answer for one picture."""
 
     digit: int | None  # index of the class; None if there is no digit to read
+    label: str | None  # name of the class: "7", or "Q" for a network that reads letters
     confidence: float  # calibrated probability of the likeliest class, in [0, 1]; 0 if blank
     # (classes,) float32, sums to 1; all 0 if blank
     probs: np.ndarray = field(repr=False)
     frame: np.ndarray = field(repr=False)  # (28, 28) uint8, what the network saw
-    reason: str | None = None  # why there is no digit
+    reason: Reason | None = None  # why there is no digit
 
     def to_dict(self) -> dict[str, Any]:
-        """Digit, confidence, probs and reason as JSON holds them."""
+        """Digit, label, confidence, probs and reason as JSON holds them."""
         return {
             "digit": self.digit,
+            "label": self.label,
             "confidence": self.confidence,
             "probs": self.probs.tolist(),
-            "reason": self.reason,
+            "reason": self.reason and self.reason.value,
         }
 
 
@@ -46,12 +49,14 @@ def predict(model: Network, images: Any) -> Prediction | list[Prediction]:
         ValueError: a picture cannot be read; nothing is answered then.
     """
     if isinstance(images, list):
-        return (
-            read_frames(model, np.stack([frame(find_ink(image)) for image in images]))
-            if images
-            else []
-        )
-    return read_frames(model, frame(find_ink(images))[None])[0]
+        frames = [frame(find_ink(image)) for image in images]
+        return read_frames(model, np.stack(frames)) if frames else []
+    return predict_ink(model, find_ink(images))
+
+
+def predict_ink(model: Network, ink: Ink) -> Prediction:
+    """Read a picture whose ink was found as one digit."""
+    return read_frames(model, frame(ink)[None])[0]
 
 
 @torch.inference_mode()
@@ -68,14 +73,17 @@ def read_frames(model: Network, frames: np.ndarray) -> list[Prediction]:
         model.train()
     probs = (logits / model.config.temperature).softmax(1).cpu().numpy()
     refused = (evidence(logits) < model.config.threshold).cpu().numpy()
-    return [_answer(*each) for each in zip(probs, frames, refused, strict=True)]
+    names = model.config.class_names
+    return [_answer(names, *each) for each in zip(probs, frames, refused, strict=True)]
 
 
-def _answer(probs: np.ndarray, seen: np.ndarray, refused: bool) -> Prediction:
+def _answer(
+    names: tuple[str, ...], probs: np.ndarray, seen: np.ndarray, refused: bool
+) -> Prediction:
     if not seen.any():
-        return Prediction(None, 0.0, np.zeros_like(probs), seen, "no ink was found")
+        return Prediction(None, None, 0.0, np.zeros_like(probs), seen, Reason.NO_INK)
     digit = int(probs.argmax())
     confidence = float(probs[digit])
     if refused:
-        return Prediction(None, confidence, probs, seen, "this does not look like one digit")
-    return Prediction(digit, confidence, probs, seen)
+        return Prediction(None, None, confidence, probs, seen, Reason.NOT_ONE_DIGIT)
+    return Prediction(digit, names[digit], confidence, probs, seen)

@@ -17,6 +17,7 @@ from mnist_cnn.reading import lattice as read
 from mnist_cnn.reading.evaluation import evidence
 from mnist_cnn.reading.pieces import INKED, Line, Piece, around, cut_again, find_pieces
 from mnist_cnn.reading.prediction import read_frames
+from mnist_cnn.reading.reasons import Reason
 
 # Strokes as "x,y" points in a box 40 wide and 60 high.
 SHAPES = {
@@ -168,7 +169,7 @@ def test_dots_and_minus_signs_are_passed_over(model):
     assert model.read(picture).text == "37"
     alone = model.read(written(("-", 100, 50)))
     assert alone.text == ""
-    assert alone.reason == "no ink has a digit's shape"
+    assert alone.reason is Reason.NO_SHAPE
 
 
 @pytest.mark.parametrize("letter", ["L", "P", "k", "~"])
@@ -183,7 +184,7 @@ def test_letters_are_not_cut_into_digits(letter, model):
     picture = np.full((300, 500), 255, np.uint8)
     cv2.polylines(picture, [np.array(s) for s in strokes], False, 0, 12, cv2.LINE_AA)
     alone = model.read(picture)
-    assert (alone.text, alone.reason) == ("", "nothing looks like a digit")
+    assert (alone.text, alone.reason) == ("", Reason.NO_DIGIT)
     seven = [(320, 50), (450, 50), (370, 250)]
     cv2.polylines(picture, [np.array(seven)], False, 0, 12, cv2.LINE_AA)
     assert model.read(picture).text == "7"
@@ -194,7 +195,7 @@ def test_more_writing_than_anyone_reads_is_refused_at_once(model):
     for x, y in itertools.product(range(10, 1000, 16), range(10, 980, 22)):
         cv2.line(picture, (x, y), (x, y + 12), 0, 2)
     reading = model.read(picture)
-    assert (reading.text, reading.reason) == ("", "too much writing for one picture")
+    assert (reading.text, reading.reason) == ("", Reason.TOO_MUCH)
 
 
 def test_one_digit_is_read_as_predict_reads_it(model):
@@ -227,8 +228,7 @@ def test_blank(model):
     reading = model.read(np.full((200, 300), 255, np.uint8))
     assert reading.text == ""
     assert reading.digits == ()
-    assert reading.reason == "no ink was found"
-    assert model.read(None).digits == ()
+    assert reading.reason is Reason.NO_INK
 
 
 def test_pieces_are_numbered_and_soft_edges_belong_to_them():
@@ -278,6 +278,7 @@ def test_the_command_line_reads(tmp_path, capsys):
     (row,) = json.loads(capsys.readouterr().out)
     assert row["text"] == "10"
     assert [digit["digit"] for digit in row["digits"]] == [1, 0]
+    assert [digit["label"] for digit in row["digits"]] == ["1", "0"]
     assert all(len(digit["box"]) == 4 for digit in row["digits"])
 
 

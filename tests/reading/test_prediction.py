@@ -13,11 +13,12 @@ from mnist_cnn.reading.evaluation import (
     wilson,
 )
 from mnist_cnn.reading.prediction import read_frames
+from mnist_cnn.reading.reasons import SENTENCES, Reason
 
 
 def test_one_picture(model, frames):
     answer = model.predict(frames[70])
-    assert answer.digit == 7
+    assert (answer.digit, answer.label) == (7, "7")
     assert answer.confidence == pytest.approx(answer.probs.max())
     assert answer.probs.sum() == pytest.approx(1, abs=1e-5)
     assert (answer.frame == frames[70]).all()
@@ -40,7 +41,11 @@ def test_blank_is_no_digit(model):
     assert answer.confidence == 0
     assert not answer.probs.any()
     assert not answer.frame.any()
-    assert answer.reason == "no ink was found"
+    assert answer.reason is Reason.NO_INK
+
+
+def test_every_reason_has_a_sentence():
+    assert set(SENTENCES) == set(Reason)
 
 
 def test_a_bad_picture_in_a_list_is_an_error(model, frames):
@@ -84,7 +89,7 @@ def test_what_is_no_digit_is_refused(model, held_out):
     answers = read_frames(model, nondigit_frames(200, seed=5, held_out=held_out))
     refused = [answer for answer in answers if answer.digit is None]
     assert len(refused) / 200 >= (0.85 if held_out else 0.95)
-    assert {answer.reason for answer in refused} == {"this does not look like one digit"}
+    assert {answer.reason for answer in refused} == {Reason.NOT_ONE_DIGIT}
 
 
 def test_the_temperature_that_made_the_logits_is_found():

@@ -339,7 +339,7 @@ def _figure(rng: np.random.Generator, source: Source) -> np.ndarray:
 def _picture(rng: np.random.Generator, source: Source) -> np.ndarray:
     """What the ink finder makes of a photo of things."""
     while True:
-        ink = find_ink(_things(rng))
+        ink = find_ink(_things(rng)).levels
         high, wide = (np.ptp(np.flatnonzero(ink.any(axis))) if ink.any() else 0 for axis in (1, 0))
         if wide > high / 2:  # a thin bar is a 1
             return ink

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mnist_cnn.ink import PictureError, open_picture
+from mnist_cnn.ink import PictureError, find_ink, open_picture
 from mnist_cnn.model import MnistCNN
-from mnist_cnn.reading import Prediction
+from mnist_cnn.reading import predict_ink
 from mnist_cnn.web import settings
-from mnist_cnn.web.page.texts import REASONS, TEXTS, phrase, plain
+from mnist_cnn.web.page.texts import TEXTS, phrase, plain
 from mnist_cnn.web.page.views import THUMBNAIL, thumbnail
 from mnist_cnn.web.server import plain_name
 
@@ -158,16 +158,15 @@ def _row(model: MnistCNN, source: Source) -> Row:
         return Row(source.name, problem=source.problem)
     try:
         picture = open_picture(source.content)
-        answer: Prediction = model.predict(picture)
+        answer = predict_ink(model, find_ink(picture))
     except PictureError as error:
         return Row(source.name, problem=f"bad_{error.kind}")
     except ValueError:
         return Row(source.name, problem="bad_damaged")
     small = thumbnail(picture, THUMBNAIL)
-    if answer.digit is None:
-        return Row(source.name, problem=REASONS[answer.reason], thumbnail=small)
-    name = model.config.class_names[answer.digit]
-    return Row(source.name, name, answer.confidence, thumbnail=small)
+    if answer.label is None:
+        return Row(source.name, problem=answer.reason or "", thumbnail=small)
+    return Row(source.name, answer.label, answer.confidence, thumbnail=small)
 
 
 def progress(done: int, total: int, started: float) -> str:

@@ -12,9 +12,9 @@ import gradio as gr
 from PIL import Image
 from starlette.exceptions import HTTPException
 
-from mnist_cnn.ink import WORK_SIDE, PictureError, decode, find_ink, frame, open_picture
+from mnist_cnn.ink import WORK_SIDE, Ink, PictureError, decode, find_ink, open_picture
 from mnist_cnn.model import MnistCNN
-from mnist_cnn.reading import TOO_MUCH, read, read_frames
+from mnist_cnn.reading import Reason, predict_ink, read_ink
 from mnist_cnn.web import settings
 from mnist_cnn.web.page import many, views
 from mnist_cnn.web.page.about import about
@@ -41,22 +41,22 @@ def draw(weights: Weights, drawing: str | None) -> str:
         content = png(drawing)
         if content is None:
             return views.panel("–", phrase("invite_draw"))
-        return one_digit(weights.model, open_picture(content), drawn=True)
+        picture = open_picture(content)
+        return one_digit(weights.model, picture, find_ink(picture), drawn=True)
     except PictureError as error:
         return views.refusal(error)
     except ValueError:
         return views.panel("–", phrase("bad_drawing"))
 
 
-def one_digit(model: MnistCNN, picture: Image.Image, drawn: bool = False) -> str:
+def one_digit(model: MnistCNN, picture: Image.Image, ink: Ink, drawn: bool = False) -> str:
     """The answer with its hints."""
-    ink = find_ink(picture)
-    prediction = read_frames(model, frame(ink)[None])[0]  # as `model.predict`, which finds ink, too
-    hints = views.hints(ink, drawn)
+    prediction = predict_ink(model, ink)
+    hints = views.hints(ink.levels, drawn)
     if prediction.digit is None or prediction.confidence < DOUBTFUL:
         # After every stroke of an unfinished digit: a quick look is enough.
-        hints += views.several(read(model, picture, thorough=False))
-    return views.answer(model, prediction, picture, ink, hints)
+        hints += views.several(read_ink(model, ink, thorough=False))
+    return views.answer(model, prediction, picture, ink.levels, hints)
 
 
 def photo(weights: Weights, path: str | None, crop: Box = WHOLE) -> tuple[str, str]:
@@ -65,11 +65,12 @@ def photo(weights: Weights, path: str | None, crop: Box = WHOLE) -> tuple[str, s
         return "", views.panel("–", phrase("invite_photo"))
     try:
         picture, model = cropped(path, crop), weights.model
-        reading = model.read(picture)
+        ink = find_ink(picture)
+        reading = read_ink(model, ink)
         shown = views.reading(reading, picture, crop)
-        if reading.reason == TOO_MUCH:
-            return shown, views.panel("–", phrase("too_much"))
-        return shown, "" if len(reading.digits) > 1 else one_digit(model, picture)
+        if reading.reason is Reason.TOO_MUCH:
+            return shown, views.panel("–", phrase(reading.reason))
+        return shown, "" if len(reading.digits) > 1 else one_digit(model, picture, ink)
     except PictureError as error:
         return "", views.refusal(error)
     except OSError:
@@ -81,7 +82,7 @@ def cropped(path: str, crop: Box) -> Image.Image:
     left, top, right, bottom = crop
     share = max(right - left, bottom - top)
     detail = round(min(WORK_SIDE / share, MAX_DETAIL))
-    picture = decode(Path(path).read_bytes(), Path(path).name, detail)
+    picture, _ = decode(Path(path).read_bytes(), Path(path).name, detail)
     width, height = picture.size
     x, y = math.floor(left * width), math.floor(top * height)
     return picture.crop(

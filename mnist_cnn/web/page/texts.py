@@ -53,12 +53,12 @@ TEXTS = {
     "sure": ("%1 sure", "把握 %1"),
     "no_ink": ("No ink was found.", "没有找到笔迹。"),
     "no_shape": ("No ink has a digit’s shape.", "没有形状像数字的笔迹。"),
-    "not_one": ("This does not look like one digit.", "这不像是一个数字。"),
+    "not_one_digit": ("This does not look like one digit.", "这不像是一个数字。"),
     "too_much": (
         "Too much writing for one picture: show a part of it.",
         "一张图片里的内容太多：请只展示其中一部分。",
     ),
-    "none_digit": ("Nothing looks like a digit.", "没有看起来像数字的内容。"),
+    "no_digit": ("Nothing looks like a digit.", "没有看起来像数字的内容。"),
     "probabilities": ("How likely each digit is", "各数字的概率"),
     "why": ("Why this answer", "为什么是这个答案"),
     "raw": ("Your picture", "你的图片"),
@@ -198,15 +198,6 @@ TEXTS = {
         "Not kept: it could not be written. Please tell whoever runs this page.",
         "未保存：无法写入。请告知本页面的维护者。",
     ),
-}
-
-# What the model says, in its own words, by key.
-REASONS = {
-    "no ink was found": "no_ink",
-    "no ink has a digit's shape": "no_shape",
-    "this does not look like one digit": "not_one",
-    "nothing looks like a digit": "none_digit",
-    "too much writing for one picture": "too_much",
 }
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from mnist_cnn.ink import VISIBLE, PictureError, stroke_width
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.reading import Prediction, Reading
-from mnist_cnn.web.page.texts import REASONS, phrase, plain
+from mnist_cnn.web.page.texts import phrase, plain
 
 SHOWN = 800  # pixels: longer side of a picture that is shown with boxes
 SMALL = 112  # pixels: the pictures that tell why
@@ -35,12 +35,8 @@ def answer(
 ) -> str:
     """One digit: the answer, how sure it is, hints, ten probabilities, and why."""
     names = model.config.class_names
-    known = prediction.digit is not None
-    verdict = (
-        phrase("sure", f"{prediction.confidence:.1%}")
-        if known
-        else phrase(REASONS[prediction.reason])
-    )
+    sure = phrase("sure", f"{prediction.confidence:.1%}")
+    verdict = phrase(prediction.reason) if prediction.reason else sure
     heatmap = model.explain(prediction.frame)
     likeliest = names[int(prediction.probs.argmax())]
     figures = [
@@ -51,7 +47,7 @@ def answer(
     if heatmap.any():
         figures.append(figure(pixels(heated(prediction.frame, heatmap)), "heat", likeliest))
     return panel(
-        plain(names[prediction.digit]) if known else "–",
+        "–" if prediction.label is None else plain(prediction.label),
         verdict,
         hints,
         bars(names, prediction.probs),
@@ -121,7 +117,7 @@ def reading(found: Reading, picture: Image.Image, crop: tuple[float, ...]) -> st
     width, height = picture.size
     rectangles = "".join(
         f'<rect x="{x}" y="{y}" width="{w}" height="{h}" /><text x="{x}" y="{y - height / 80:.0f}">'
-        f"{plain(digit.name)}</text>"
+        f"{plain(digit.label)}</text>"
         for digit in found.digits
         for x, y, w, h in [digit.box]
     )

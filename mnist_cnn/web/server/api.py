@@ -20,22 +20,23 @@ from starlette.responses import JSONResponse, Response
 
 from mnist_cnn.ink import find_ink, frame
 from mnist_cnn.model import MnistCNN
-from mnist_cnn.reading import read_frames
+from mnist_cnn.reading import SENTENCES, Prediction, Reading, read_frames
 from mnist_cnn.web import settings
 from mnist_cnn.web.server.guard import NO_ROOM
 from mnist_cnn.web.server.readers import Answer, Picture, Readers, Task
 
 PREDICT = """Read one handwritten digit from a picture (PNG, JPEG, WebP, BMP or GIF).
 
-Returns a JSON object: `digit` (0 to 9, or null if there is no digit), `confidence` (probability of
-the likeliest digit, 0 to 1), `probs` (ten probabilities, in the order of the digits), `reason` (why
-there is no digit, or null). If the picture cannot be read, the object holds `error` alone, a
-sentence."""
+Returns a JSON object: `digit` (0 to 9, or null if there is no digit), `label` (its name, or null),
+`confidence` (probability of the likeliest digit, 0 to 1), `probs` (ten probabilities, in the order
+of the digits), `reason` (why there is no digit: `no_ink`, `not_one_digit`, or null), `message` (the
+same as a sentence). If the picture cannot be read, the object holds `error` alone, a sentence."""
 READ = """Read all handwritten digits of a picture (PNG, JPEG, WebP, BMP or GIF), line by line.
 
 Returns a JSON object: `text` (the digits in reading order, a line of text for each line of
 writing), `digits` (a list of objects with `box` [x, y, width, height] in pixels, `digit`,
-`confidence` and `probs`), `reason` (why there is no digit, or null). If the picture cannot be read,
+`label`, `confidence` and `probs`), `reason` (why there is no digit: `no_ink`, `no_shape`,
+`no_digit`, `too_much`, or null), `message` (the same as a sentence). If the picture cannot be read,
 the object holds `error` alone, a sentence."""
 
 
@@ -49,7 +50,7 @@ def predict(model: MnistCNN, pictures: list[Picture]) -> list[Answer]:
         except ValueError as error:
             answers.append({"error": without_folder(error)})
     predictions = iter(read_frames(model, np.stack(frames)) if frames else ())
-    return [answer or next(predictions).to_dict() for answer in answers]
+    return [answer or with_message(next(predictions)) for answer in answers]
 
 
 def read(model: MnistCNN, pictures: list[Picture]) -> list[Answer]:
@@ -59,9 +60,14 @@ def read(model: MnistCNN, pictures: list[Picture]) -> list[Answer]:
 
 def _read(model: MnistCNN, picture: Picture) -> Answer:
     try:
-        return model.read(picture).to_dict()
+        return with_message(model.read(picture))
     except ValueError as error:
         return {"error": without_folder(error)}
+
+
+def with_message(answer: Prediction | Reading) -> Answer:
+    """An answer's JSON, with the sentence that says why there is no digit."""
+    return answer.to_dict() | {"message": answer.reason and SENTENCES[answer.reason]}
 
 
 # Pages are read one by one, so nobody waits for another's.

@@ -25,8 +25,9 @@ from PIL import Image
 
 from mnist_cnn import hub
 from mnist_cnn.data.drawn import strokes
-from mnist_cnn.ink import open_picture
+from mnist_cnn.ink import find_ink, open_picture
 from mnist_cnn.model import MnistCNN
+from mnist_cnn.reading import predict_ink
 
 MOST = 10_000  # corrections that a folder takes: visitors must not fill the disk
 MAX_SIDE = 1024  # pixels of a picture that is kept; a phone's photo is scaled down
@@ -101,17 +102,16 @@ class Corrections:
             raise ValueError(f"{right!r} is no class of these weights: {', '.join(names)}")
         if sum(1 for _ in (self.folder / NOTES).iterdir()) >= MOST:
             raise ValueError(f"{MOST:,} corrections are here already: no more are kept")
-        prediction = model.predict(picture)
         image = open_picture(picture)
+        prediction = predict_ink(model, find_ink(image))
         image = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
         image.thumbnail((MAX_SIDE, MAX_SIDE))
-        given = None if prediction.digit is None else names[prediction.digit]
         name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
         picture_path = f"{folder_name(right)}/{name}.png"
         note = {
             "picture": picture_path,
             "frame": base64.b64encode(png(prediction.frame)).decode(),
-            "given": given,
+            "given": prediction.label,
             "right": right,
             "confidence": prediction.confidence,
             "weights": model.source,

