@@ -27,7 +27,7 @@ def rendered() -> dict[Path, str]:
     names = ("speed", "reading", "fonts", "recipes", "serving", "commands")
     speed, reading, fonts, recipes, serving, commands = map(reports.read, names)
     blocks = {
-        **card.blocks(report),
+        **card.blocks(card.render(report)),
         "headline": headline(report.test, recipes, reading, fonts, speed),
         "modules": modules(),
         "commands": measured_table(commands),
@@ -47,7 +47,7 @@ def rendered() -> dict[Path, str]:
     }
     pages = {ROOT / name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
     return {page: card.fill(text, blocks) for page, text in pages.items()} | {
-        card.TEMPLATE: card.render(report, beyond=beyond_mnist(blocks), pictures="../weights/"),
+        card.BUNDLED_CARD: card.render(report, beyond=beyond_mnist(blocks), pictures="../weights/"),
     }
 
 

@@ -4,13 +4,13 @@
 """
 
 import dataclasses
-import hashlib
 import json
 import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import httpx2
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils.sha import git_hash, sha_fileobj
 
 from mnist_cnn import data, hub
 from mnist_cnn.report import Report
@@ -248,8 +249,9 @@ def _files(folder: Path, repo_id: str, there: _There) -> tuple[dict[str, bytes],
     report = None
     if "report.json" in files:
         report = Report.from_json(files["report.json"], f"folder {folder.name}")
-    ours = files[CARD].decode() if CARD in files else card.render(report)
-    ours = card.fill(ours, {"use": card.how_to_use(repo_id, report)})
+    ours = card.render(report, repo_id=repo_id)
+    if CARD in files:  # whose author did not know the repo
+        ours = card.fill(files[CARD].decode(), {"use": card.blocks(ours)["use"]})
     if there.card:
         try:
             ours = card.merge(there.card, ours)
@@ -337,8 +339,8 @@ def compare(
 
 def _same(content: bytes, there: RepoFile) -> bool:
     if there.lfs:
-        return hashlib.sha256(content).hexdigest() == there.lfs.sha256
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == there.blob_id
+        return sha_fileobj(BytesIO(content)).hex() == there.lfs.sha256
+    return git_hash(content) == there.blob_id
 
 
 # What is sent -------------------------------------------------------------------------------------
