@@ -5,9 +5,11 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -20,20 +22,23 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def start(port: int, *flags: str, **environment: str) -> subprocess.Popen:
+def start(
+    port: int, *flags: str, log: int | IO[str] = subprocess.PIPE, **environment: str
+) -> subprocess.Popen:
+    """The app; a log that may become long must be a file, for a full pipe would stop the app."""
     return subprocess.Popen(
         [sys.executable, "app.py", "--port", str(port), *flags],
         cwd=ROOT,
         env={**os.environ, "MNIST_CNN_MODEL": "", **environment},
-        stdout=subprocess.PIPE,
+        stdout=log,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
 def wait_until_up(url: str, app: subprocess.Popen) -> None:
-    for _ in range(600):
-        assert app.poll() is None, app.stdout.read()
+    for _ in range(1200):
+        assert app.poll() is None, app.stdout and app.stdout.read()
         try:
             httpx.get(f"{url}/health")
             return
@@ -46,13 +51,14 @@ def wait_until_up(url: str, app: subprocess.Popen) -> None:
 def running(*flags: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
     """The app's address and process; it is ended afterwards."""
     port = free_port()
-    app = start(port, *flags, **environment)
-    try:
-        wait_until_up(f"http://127.0.0.1:{port}", app)
-        yield f"http://127.0.0.1:{port}", app
-    finally:
-        app.terminate()
-        app.wait(15)
+    with tempfile.TemporaryFile("w+") as log:
+        app = start(port, *flags, log=log, **environment)
+        try:
+            wait_until_up(f"http://127.0.0.1:{port}", app)
+            yield f"http://127.0.0.1:{port}", app
+        finally:
+            app.terminate()
+            app.wait(60)
 
 
 def memory(app: subprocess.Popen, what: str = "VmRSS") -> float:

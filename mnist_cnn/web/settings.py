@@ -35,7 +35,6 @@ MAX_UPLOAD = 64 * MB
 MAX_FILES = 500
 # A drawing takes 10 to 60 kB as a PNG in base64; nothing else in JSON is longer than a path.
 MAX_JSON = MB // 2
-MAX_DEPTH = 24  # of nested JSON: Gradio's own messages have eight
 # One picture to `/predict`, `/read` or, in base64, to MCP. Phones write 3 to 12 MB.
 MAX_PICTURE = 16 * MB
 MAX_MCP = MAX_PICTURE * 4 // 3 + MB // 4
@@ -56,16 +55,12 @@ READERS = 2
 # may wait for it: each takes up to half a second.
 LARGE_PIXELS = 2_000_000
 MAX_LARGE = 16
-MAX_EVENTS = 2 * MAX_QUEUE  # of Gradio's two exchanges: more answers do not wait to be fetched
 LARGE_NICENESS = 10  # a tenth of the processor for that thread while the others have work
 MAX_BATCH = 16  # pictures that share one run of the network, which halves its time for each
 MAX_LARGE_UPLOADS = 4  # bodies above LARGE that are received at once
 LARGE = 2 * MB
 # Gradio tells all who wait their place after every event unless told otherwise: that is quadratic.
 STATUS_SECONDS = 2.0
-# Gradio looks for calls a thousand times a second, in the midst of the network's work. So seldom
-# nobody feels it.
-LOOK_SECONDS = 0.005
 
 # --- What is kept, and for how long
 
@@ -73,7 +68,6 @@ KEEP_SECONDS = 300  # an upload, since a request last named it
 SWEEP_SECONDS = 5
 MAX_KEPT = 10_000  # uploads; where there are more, the oldest go first
 MAX_DISK = 512 * MB  # for all uploads; further ones are refused until old ones are gone
-ARENAS = 2  # heaps of the C library: one for the event loop, one for whoever reads pictures
 SESSIONS = 200  # of which Gradio keeps a record; each call over the queue is one
 
 # --- What the browser is told

@@ -159,13 +159,13 @@ def ask_what_it_was(
     weights: Weights,
     corrections: Corrections | None,
     source: gr.components.Component,
-    picture_of: Callable[[str | None], bytes | str | None],
+    picture_of: Callable[[Any], bytes | str | None],
 ) -> None:
     """Buttons to say what the picture of `source` really was; none if corrections are off."""
     if not corrections:
         return
 
-    def keep(value: str | None, right: str) -> tuple[None, str]:
+    def keep(value: Any, right: str) -> tuple[None, str]:
         said = kept(weights.model, corrections, picture_of, value, right)
         return None, f"<p data-said>{said}</p>"
 
@@ -178,17 +178,15 @@ def ask_what_it_was(
             keep,
             [source, right],
             [right, thanks],
-            show_progress="hidden",
-            api_visibility="private",
-            **at_most(settings.READERS),
+            **quietly(settings.READERS),
         )
 
 
 def kept(
     model: MnistCNN,
     corrections: Corrections,
-    picture_of: Callable[[str | None], bytes | str | None],
-    value: str | None,
+    picture_of: Callable[[Any], bytes | str | None],
+    value: Any,
     right: str,
 ) -> str:
     """What is said after a correction was kept, or was not."""
@@ -238,7 +236,7 @@ def build(readers: Readers, corrections: Corrections | None = None) -> gr.Blocks
                 ) as crop:
                     shown = phrases()
                 photo_answer = phrases(photo(weights, None)[1])
-                ask_what_it_was(weights, corrections, upload, lambda path: path)
+                ask_what_it_was(weights, corrections, upload, uploaded)
         with gr.Tab(text("many"), id="many"):
             files = gr.File(
                 label=text("files"), file_count="multiple", file_types=["image", ".zip"], height=160
@@ -250,19 +248,19 @@ def build(readers: Readers, corrections: Corrections | None = None) -> gr.Blocks
         with gr.Tab(text("about"), id="about"):
             numbers = phrases(about(weights.model), elem_id="weights")
 
-        live = {"show_progress": "hidden", "api_visibility": "private", **at_most(settings.READERS)}
+        live = quietly(settings.READERS)
         # "always_last": a stroke that ends while the one before is read is read next, not dropped.
         drawing.input(
             partial(draw, weights), drawing, drawing_answer, trigger_mode="always_last", **live
         )
-        upload.change(partial(photo, weights), upload, [shown, photo_answer], **live)
 
-        def read_crop(path: str | None, box: Any) -> tuple[str, str]:
-            return photo(weights, path, checked_crop(box))
+        def read_crop(file: dict | None, box: Any = None) -> tuple[str, str]:
+            return photo(weights, uploaded(file), checked_crop(box))
+
+        upload.change(read_crop, upload, [shown, photo_answer], **live)
 
         def pick(event: gr.EventData) -> str:
-            index = event._data.get("index") if isinstance(event._data, dict) else None
-            return str(EXAMPLES[index if index in range(len(EXAMPLES)) else 0])
+            return str(EXAMPLES[event.index])
 
         crop.input(
             read_crop, [upload, crop], [shown, photo_answer], trigger_mode="always_last", **live
@@ -312,7 +310,7 @@ def add_endpoints(readers: Readers) -> None:
 
         async def answer(image: dict | None, task: Task = api.TASKS[name]) -> dict:
             try:
-                return await readers.run(task, image and uploaded(image["path"]))
+                return await readers.run(task, uploaded(image))
             except HTTPException as refusal:
                 raise gr.Error(refusal.detail, print_exception=False) from refusal
 
@@ -332,22 +330,30 @@ def add_endpoints(readers: Readers) -> None:
         )
 
 
-def at_most(count: int) -> dict[str, Any]:
-    """All events with this share so many threads."""
-    return {"concurrency_id": "readers", "concurrency_limit": count}
+def quietly(count: int) -> dict[str, Any]:
+    """Options of the page's own events: all with the same count share so many threads.
+
+    Files arrive unopened: Gradio would open them with every decoder that Pillow has, and answer a
+    bad one without a reason.
+    """
+    return {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_id": "readers",
+        "concurrency_limit": count,
+        "preprocess": False,
+    }
 
 
 def picture_input(sources: list[str], **options: Any) -> gr.Image:
-    """An image input that hands over the uploaded file's path."""
-    image = gr.Image(type="filepath", image_mode=None, sources=sources, **options)
-    # Gradio would open the file with every decoder that Pillow has, and answer a bad one without a
-    # reason. The file goes to mnist_cnn.decode unopened, like every other picture.
-    image.preprocess = lambda payload: uploaded(payload.path) if payload else None
-    return image
+    """An image input that keeps the file as it was sent."""
+    return gr.Image(type="filepath", image_mode=None, sources=sources, **options)
 
 
-def uploaded(path: str | None) -> str | None:
+def uploaded(file: dict | None) -> str | None:
     """The path of an upload; the guard has looked already, but a path is a path."""
-    if path is not None and not Path(path).resolve().is_relative_to(settings.UPLOADS):
+    if not file:
+        return None
+    if not Path(file["path"]).resolve().is_relative_to(settings.UPLOADS):
         raise gr.Error("This file was not uploaded here.", print_exception=False)
-    return path
+    return file["path"]

@@ -2,10 +2,10 @@
 
 from mnist_cnn.web.server import api
 from mnist_cnn.web.server.corrections import Corrections
-from mnist_cnn.web.server.guard import plain_name
 from mnist_cnn.web.server.live import NOTICES, Weights
 from mnist_cnn.web.server.readers import Readers, Task
 from mnist_cnn.web.server.serve import make_app, run
+from mnist_cnn.web.server.uploads import plain_name
 
 __all__ = [
     "NOTICES",

@@ -1,15 +1,12 @@
-"""What programs call: `/predict` and `/read` in one exchange, in Gradio's two, and by MCP.
+"""What programs call: `/predict` and `/read`, over HTTP, Gradio's queue and MCP.
 
 All give what `python -m mnist_cnn predict --json` prints for the same file: see `PREDICT`
 and `READ` for the JSON.
 """
 
-import asyncio
 import base64
 import binascii
-import json
 import os
-import uuid
 from typing import Any
 
 import numpy as np
@@ -22,8 +19,8 @@ from mnist_cnn.ink import find_ink, frame
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.reading import SENTENCES, Prediction, Reading, read_frames
 from mnist_cnn.web import settings
-from mnist_cnn.web.server.guard import NO_ROOM
 from mnist_cnn.web.server.readers import Answer, Picture, Readers, Task
+from mnist_cnn.web.server.uploads import NO_ROOM
 
 PREDICT = """Read one handwritten digit from a picture (PNG, JPEG, WebP, BMP or GIF).
 
@@ -93,46 +90,6 @@ async def answer_form(request: Request, task: Task, readers: Readers) -> Respons
         raise HTTPException(507, NO_ROOM) from error
     answer = await readers.run(task, content)
     return JSONResponse(answer, 422 if "error" in answer else 200)
-
-
-class Events:
-    """Gradio's two exchanges, for uploads: a call names an event, which is asked for its answer.
-
-    Gradio's own road to the same functions, its queue, is for `gradio_client`. It takes as long as
-    the network does.
-    """
-
-    def __init__(self, readers: Readers) -> None:
-        self.readers = readers
-        self.answers: dict[str, asyncio.Task] = {}  # by event; the oldest first
-
-    async def call(self, request: Request) -> Response:
-        """`{"data": [FILE]}` in, of which the guard has made sure; `{"event_id": …}` out."""
-        try:
-            (image,) = (await request.json())["data"]
-            path = None if image is None else image["path"]
-        except (LookupError, TypeError, ValueError) as error:
-            raise HTTPException(
-                400, 'Send {"data": [{"path": "…"}]} with the path that the upload answered.'
-            ) from error
-        event = uuid.uuid4().hex
-        answer = self.readers.begin(TASKS[request.path_params["name"]], path)
-        self.answers[event] = asyncio.create_task(answer)
-        if len(self.answers) > settings.MAX_EVENTS:
-            del self.answers[next(iter(self.answers))]
-        return JSONResponse({"event_id": event})
-
-    async def answer(self, request: Request) -> Response:
-        """The event's answer, as a stream of one message; whoever asked has it, and nobody else."""
-        answer = self.answers.pop(request.path_params["event"], None)
-        if answer is None:
-            raise HTTPException(404, "There is no such event, or its answer has been fetched.")
-        try:
-            kind, data = "complete", [await answer]
-        except HTTPException as refusal:
-            kind, data = "error", refusal.detail
-        text = f"event: {kind}\ndata: {json.dumps(data)}\n\n"
-        return Response(text, media_type="text/event-stream")
 
 
 def picture_of_base64(text: str) -> bytes:

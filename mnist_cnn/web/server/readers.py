@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -49,19 +49,12 @@ class Readers:
         Raises:
             HTTPException: 503 if too many wait already.
         """
-        return await self.begin(task, picture)
-
-    def begin(self, task: Task, picture: Picture) -> Coroutine[Any, Any, Answer]:
-        """Let the picture wait for its turn from now on; `run`'s answer is to be awaited."""
         self.check_room()
         answer = asyncio.get_running_loop().create_future()
         answer.add_done_callback(self._left)
         self.unread.append((task, picture, answer))
         self.waiting += 1
         self._begin()
-        return self._answer(task, picture, answer)
-
-    async def _answer(self, task: Task, picture: Picture, answer: asyncio.Future) -> Answer:
         found = await answer
         return await self._run_large(task, picture) if found is None else found
 

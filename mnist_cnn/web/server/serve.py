@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import os
 import shutil
@@ -10,7 +9,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -26,11 +24,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mnist_cnn.web import settings
 from mnist_cnn.web.server import api
-from mnist_cnn.web.server.guard import Guard, Uploads, refused, upload
-from mnist_cnn.web.server.queue import forget_answered, lighten, refuse_bad_calls
+from mnist_cnn.web.server.guard import Guard, refused
 from mnist_cnn.web.server.readers import Readers
-
-M_ARENA_MAX = -8  # of malloc.h
+from mnist_cnn.web.server.uploads import Uploads, upload
 
 
 def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.FastAPI:
@@ -41,7 +37,7 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
         readers: who read for programs, with the model in use.
         page_options: `css`, `i18n`, … as `gr.mount_gradio_app` takes them.
     """
-    uploads, events = Uploads(settings.UPLOADS), api.Events(readers)
+    uploads = Uploads(settings.UPLOADS)
     try:
         mcp = api.mcp_server(readers)
     except ModuleNotFoundError:  # the extra is not installed
@@ -52,23 +48,17 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
         uploads.remove_left()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(shutil.rmtree, uploads.folder, ignore_errors=True)
-            sweeping = asyncio.create_task(_sweep(uploads, page))
+            sweeping = asyncio.create_task(_sweep(uploads))
             stack.callback(sweeping.cancel)
             if mcp:
                 await stack.enter_async_context(mcp.session_manager.run())
             yield
 
-    def queue_is_full(address: str) -> bool:
-        waiting = readers.waiting if "/call/" in address else len(page._queue)
-        return waiting >= settings.MAX_QUEUE
-
     app = fastapi.FastAPI(
         openapi_url=None,
         lifespan=lifespan,
         # Gradio refuses, too, but only after it has looked at the whole request.
-        middleware=[
-            Middleware(Guard, uploads=uploads, is_full=queue_is_full, functions=len(page.fns))
-        ],
+        middleware=[Middleware(Guard, uploads=uploads, functions=len(page.fns))],
         exception_handlers={HTTPException: refused},
     )
 
@@ -82,7 +72,7 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
                 "status": "ok",
                 "weights": weights.model.source,
                 "standing_in": bool(weights.notice),  # for others that could not be had
-                "waiting": readers.waiting + readers.waiting_large + len(page._queue),
+                "waiting": readers.waiting + readers.waiting_large,
             }
         )
 
@@ -96,8 +86,6 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
     for name, task in api.TASKS.items():
         answer = partial(api.answer_form, task=task, readers=readers)
         app.add_route(f"/{name}", answer, methods=["POST"])
-    app.add_route("/gradio_api/call/{name}", events.call, methods=["POST"])
-    app.add_route("/gradio_api/call/{name}/{event}", events.answer, methods=["GET"])
     if mcp:
         app.router.routes.extend(mcp.streamable_http_app().routes)  # /mcp
     page.state_session_capacity = settings.SESSIONS
@@ -116,17 +104,13 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         **page_options,
     )
-    refuse_bad_calls(page)
-    lighten(app.router.routes[-1].app, page)  # what was mounted last
     return app
 
 
-async def _sweep(uploads: Uploads, page: gr.Blocks) -> None:
+async def _sweep(uploads: Uploads) -> None:
     while True:
         await asyncio.sleep(settings.SWEEP_SECONDS)
         await asyncio.to_thread(uploads.sweep)
-        await asyncio.to_thread(_give_memory_back)
-        forget_answered(page)
 
 
 def _many_connections() -> None:
@@ -136,26 +120,6 @@ def _many_connections() -> None:
 
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _few_arenas() -> None:
-    """By default each thread that allocates gets a heap of its own, which only ever grows."""
-    if libc := _glibc():
-        libc.mallopt(M_ARENA_MAX, settings.ARENAS)
-
-
-def _give_memory_back() -> None:
-    """What large pictures took and freed stays with the process until it is asked for."""
-    if libc := _glibc():
-        libc.malloc_trim(0)
-
-
-def _glibc() -> ctypes.CDLL | None:
-    """The C library, where it is the one that has these two functions."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
 class _Protocol(H11Protocol):
@@ -205,7 +169,6 @@ def run(app: fastapi.FastAPI, host: str, port: int) -> None:
     # Each reader has a thread of its own; more threads only wait for each other.
     torch.set_num_threads(max(1, _cores() // settings.READERS))
     cv2.setNumThreads(1)
-    _few_arenas()
     _many_connections()
     listener = bind(host, port)
     config = uvicorn.Config(
@@ -222,7 +185,6 @@ def run(app: fastapi.FastAPI, host: str, port: int) -> None:
     # collector looks through the million objects of torch and Gradio.
     gc.collect()
     gc.freeze()
-    _give_memory_back()
     print(f"Serving on http://{shown}:{port} (Ctrl-C to stop)", flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 
@@ -244,29 +206,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        holder = holder_of(port)
-        reason = f"it is held by {holder}" if holder else error.strerror
         raise OSError(
-            f"cannot listen on {host}, port {port}: {reason}. Stop that, or try --port {port + 1}."
+            f"cannot listen on {host}, port {port}: {error.strerror}. Try --port {port + 1}."
         ) from error
     return listener
-
-
-def holder_of(port: int) -> str:
-    """Which process listens on a port, in words; "" where that cannot be told."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            rows = [line.split() for line in Path(table).read_text().splitlines()[1:]]
-            inodes |= {f"socket:[{r[9]}]" for r in rows if r[3] == "0A" and _port(r[1]) == port}
-    for process in Path("/proc").glob("[0-9]*"):
-        # Processes of others cannot be looked into, and any may end meanwhile.
-        with contextlib.suppress(OSError):
-            if inodes & {os.readlink(file) for file in (process / "fd").iterdir()}:
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-                return f"process {process.name} ({command[:80]})"
-    return ""
-
-
-def _port(address: str) -> int:
-    return int(address.rpartition(":")[2], 16)
