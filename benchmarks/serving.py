@@ -238,20 +238,6 @@ async def upload(connection: Connection) -> str:
     return json.loads(content)[0]
 
 
-async def call(connection: Connection, path: str) -> None:
-    """One answer by Gradio's two exchanges."""
-    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    body = json.dumps({"data": [file]}).encode()
-    status, content = await connection.ask("POST", "/gradio_api/call/predict", body)
-    if status == 503:
-        raise Refused
-    assert status == 200, content
-    event = json.loads(content)["event_id"]
-    status, content = await connection.ask("GET", f"/gradio_api/call/predict/{event}")
-    assert b"event: complete" in content, content
-    assert b'"digit": 7' in content, content
-
-
 async def join(connection: Connection, path: str, function: int) -> None:
     """One answer over Gradio's own queue, as the page and `gradio_client` ask for it."""
     session = uuid.uuid4().hex
@@ -270,13 +256,15 @@ class Refused(Exception):  # noqa: N818
     """The server said that it has enough to do."""
 
 
-async def upload_and_call(connection: Connection) -> None:
-    await call(connection, await upload(connection))
+async def upload_and_join(connection: Connection, function: int) -> None:
+    await join(connection, await upload(connection), function)
 
 
 async def one_exchange(connection: Connection) -> None:
     """One answer from `/predict`: the picture in, the JSON out."""
     status, content = await connection.ask("POST", "/predict", *form("image", PICTURE))
+    if status == 503:
+        raise Refused
     assert status == 200, content
     assert json.loads(content)["digit"] == 7
 
@@ -377,12 +365,11 @@ def pen() -> list[dict]:
 
 
 def throughput(seconds: float) -> list[dict]:
-    """Answers a second by four ways, at 1, 32 and 128 clients."""
+    """Answers a second by three ways, at 1, 32 and 128 clients."""
     ways: dict[str, Callable] = {
-        "upload + predict": upload_and_call,
-        "predict of what was uploaded": call,
-        "the same over Gradio's own queue, as a browser": join,
-        "`POST /predict`, one exchange": one_exchange,  # plain Gradio has no such thing
+        "`POST /predict`": one_exchange,  # plain Gradio has no such thing
+        "Gradio's queue, of what was uploaded": join,
+        "upload, then Gradio's queue": upload_and_join,
     }
     found: dict[tuple[str, str, int], Load] = {}
     for name, command in {"app": OURS, **FLOOR}.items():
@@ -392,7 +379,10 @@ def throughput(seconds: float) -> list[dict]:
                     continue
                 # Anew each time: of very many uploads the oldest go.
                 path, function = asyncio.run(_prepared(server.port))
-                needed = {call: {"path": path}, join: {"path": path, "function": function}}
+                needed = {
+                    join: {"path": path, "function": function},
+                    upload_and_join: {"function": function},
+                }
                 asking = partial(ask, **needed.get(ask, {}))
                 asyncio.run(load(server.port, 8, asking, min(2.0, seconds)))  # warm
                 for clients in CLIENTS:
@@ -400,11 +390,6 @@ def throughput(seconds: float) -> list[dict]:
                         load(server.port, clients, asking, float(seconds))
                     )
     return [_throughput_row(found, way, clients) for way in ways for clients in CLIENTS]
-
-
-async def _uploaded(port: int) -> str:
-    async with connected(port) as connection:
-        return await upload(connection)
 
 
 async def _prepared(port: int) -> tuple[str, int]:
@@ -418,9 +403,10 @@ async def _prepared(port: int) -> tuple[str, int]:
 
 def _throughput_row(found: dict, way: str, clients: int) -> dict:
     ours = found["app", way, clients]
-    floors = {name: found.get((name, way, clients)) for name in FLOORS}
+    beside = "Gradio's queue, of what was uploaded" if way == "`POST /predict`" else way
+    floors = {name: found.get((name, beside, clients)) for name in FLOORS}
     known = {name: each for name, each in floors.items() if each}
-    named = {"default": "a constant from plain Gradio", "ours": "a constant from ours"}
+    named = {"default": "a constant from plain Gradio's queue", "ours": "a constant from ours"}
     against = "; ".join(
         f"{named[name]}: {each.rate:.0f}/s, p99 {each.quantile(0.99):.0f} ms"
         for name, each in known.items()
@@ -443,9 +429,9 @@ def age(answers: int) -> list[dict]:
     """Rate, memory and files over many answers."""
     with served(OURS) as server:
         early = max(1, min(5000, answers // 5))
-        asyncio.run(load(server.port, 32, upload_and_call, early))
+        asyncio.run(load(server.port, 32, one_exchange, early))
         before = server.memory()
-        found = asyncio.run(load(server.port, 32, upload_and_call, answers))
+        found = asyncio.run(load(server.port, 32, one_exchange, answers))
         growth, files = server.memory() - before, _files()
         tenth = len(found.finished) // 10
         first, last = (tenth / (f[-1] - f[0]) for f in _ends(sorted(found.finished), tenth))
@@ -479,7 +465,7 @@ def _files() -> int:
 def crowd() -> list[dict]:
     """A thousand calls at once: those beyond the queue's size are refused, the others answered."""
 
-    async def burst(server: Server, path: str) -> tuple[int, int, int, float]:
+    async def burst(server: Server) -> tuple[int, int, int, float]:
         answered, refused, lost, slowest = 0, 0, 0, 0.0
 
         async def one() -> None:
@@ -487,7 +473,7 @@ def crowd() -> list[dict]:
             begun = time.perf_counter()
             try:
                 async with connected(server.port) as connection:
-                    await call(connection, path)
+                    await one_exchange(connection)
                 answered += 1
             except Refused:
                 refused += 1
@@ -499,8 +485,7 @@ def crowd() -> list[dict]:
         return answered, refused, lost, slowest
 
     with served(OURS) as server:
-        path = asyncio.run(_uploaded(server.port))
-        answered, refused, lost, slowest = asyncio.run(burst(server, path))
+        answered, refused, lost, slowest = asyncio.run(burst(server))
     return [
         row(
             "a thousand calls at the same moment",

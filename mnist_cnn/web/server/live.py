@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
+from mnist_cnn import hub
 from mnist_cnn.model import MnistCNN, load_model
 
 PATIENCE = 5.0  # seconds that a start waits for the Hub; then the bundled weights serve
@@ -34,8 +35,17 @@ class Weights:
         notice: what visitors should know about where it comes from; "" if it is the one asked for.
     """
 
-    def __init__(self, model: MnistCNN, notice: str = "") -> None:
-        self.model, self.notice = model, notice
+    def __init__(self, model: MnistCNN | None, notice: str = "") -> None:
+        self.arrived, self.notice = model, notice
+        self.bundled: MnistCNN | None = None  # stands in until they have arrived
+
+    @property
+    def model(self) -> MnistCNN:
+        if self.arrived is not None:
+            return self.arrived
+        if self.bundled is None:
+            self.bundled = load_model()
+        return self.bundled
 
     @classmethod
     def of(cls, source: str | None, say: Callable[[str, str], str] = english) -> "Weights":
@@ -53,13 +63,15 @@ class Weights:
         """
         if not source or Path(source).is_dir():
             return cls(load_model(source or None))
-        weights, first = cls(load_model(), say("coming", source)), Future()
+        hub.split_repo_id(source)  # else it is refused at once
+        weights, first = cls(None, say("coming", source)), Future()
         fetching = threading.Thread(target=weights._fetch, args=(source, say, first), daemon=True)
         fetching.start()
         try:
             first.result(timeout=PATIENCE)
         except TimeoutError:
             logger.warning("%s", english("coming", source))
+        _ = weights.model  # the start waits for those that stand in, no visitor does
         return weights
 
     def _fetch(self, source: str, say: Callable[[str, str], str], first: Future) -> None:
@@ -68,14 +80,15 @@ class Weights:
         while True:
             try:
                 model = load_model(source)
-                self.notice, self.model = "", model  # who sees the new model sees no old notice
+                self.notice, self.arrived = "", model  # who sees the new model sees no old notice
             except OSError as error:  # no network, no answer, no disk: that may pass
                 self.notice = say("unreachable", source)
                 logger.warning("%s (next try in %.0f s)", error, delay)
             except ValueError as error:  # that will not
                 self.notice = say("unusable", source)
-                logger.error("%s", error)
-                if not first.done():
+                if first.done():
+                    logger.error("%s", error)
+                else:
                     first.set_exception(error)
                 return
             if not first.done():
