@@ -108,7 +108,7 @@ def test_the_apps_log_opens_nothing(hub, tmp_path):
         wait_until_up(f"http://127.0.0.1:{port}", app)
     finally:
         app.terminate()
-        log, _ = app.communicate(timeout=20)
+        log, _ = app.communicate(timeout=120)
     assert "weights: Hub repo user/digits at commit" in log
     assert len(hub.seen("GET", "signature=")) == 2
     assert hub.token not in log

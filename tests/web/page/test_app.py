@@ -334,7 +334,7 @@ def test_many_pictures_in_a_zip_are_read_and_listed(page, frames):
     tab(page, "Many")
     extra = {"notes.txt": b"no picture", "../../climbs.png": b"x"}
     page.locator("input[type=file]").last.set_input_files(digits_zip(frames, extra))
-    page.locator(".many table").wait_for(timeout=30_000)
+    page.locator(".many table").wait_for()
     assert page.locator(".many p").inner_text() == "52 pictures: 50 read, 2 without an answer"
     rows = [cells.split("\t") for cells in page.locator(".many tbody tr").all_inner_texts()]
     assert rows[0][1:] == [
@@ -358,7 +358,7 @@ def test_reading_many_can_be_cancelled(page, frames):
     tab(page, "Many")
     content = digits_zip(frames, {}, side=1000)  # large, so that there is time to press
     page.locator("input[type=file]").last.set_input_files([content] * 9)
-    page.locator(".progress p", has_text="of 450 read").wait_for(timeout=30_000)
+    page.locator(".progress p", has_text="of 450 read").wait_for()
     page.get_by_role("button", name="Cancel").click()
     page.locator(".many p", has_text="Stopped after").wait_for()
     done = int(re.search(r"after (\d+) of 450", page.locator(".many p").inner_text())[1])
@@ -403,7 +403,7 @@ def test_every_text_is_in_the_readers_language(browser, url, locale, language, r
         if name == "many":
             found = digits_zip(frames[:20], {"row.png": b"no picture"})
             page.locator("input[type=file]").last.set_input_files(found)
-            page.locator(".many table").wait_for(timeout=30_000)
+            page.locator(".many table").wait_for()
         page.wait_for_timeout(200)
         seen += "\n" + page.locator("body").inner_text()
     page.context.close()
@@ -451,7 +451,7 @@ def test_axe_finds_nothing_serious(browser, url, theme, width, locale, row, fram
     tab(page, names["many"])
     found = digits_zip(frames[:20], {"notes.txt": b"no picture"})
     page.locator("input[type=file]").last.set_input_files(found)
-    page.locator(".many table").wait_for(timeout=30_000)
+    page.locator(".many table").wait_for()
     for name in TABS:
         tab(page, names[name])
         page.wait_for_timeout(400)
@@ -500,7 +500,7 @@ def test_a_phone_shows_why_a_picture_of_many_has_no_answer(browser, url, frames)
     tab(page, "Many")
     found = digits_zip(frames, {"notes.txt": b"no picture"})
     page.locator("input[type=file]").last.set_input_files(found)
-    page.locator(".many table").wait_for(timeout=30_000)
+    page.locator(".many table").wait_for()
     note = page.get_by_text("This is not a picture").bounding_box()
     name = page.get_by_text("notes.txt").bounding_box()
     assert note["x"] + note["width"] <= 360
@@ -640,7 +640,7 @@ def test_names_of_files_cannot_inject_markup(page):
         for markup in MARKUP
     ]
     page.locator("input[type=file]").last.set_input_files([*named, stream])
-    page.locator(".many table").wait_for(timeout=30_000)
+    page.locator(".many table").wait_for()
     assert page.locator(".many tbody tr").count() == 2 * len(MARKUP)
     page.wait_for_timeout(500)
     assert page.evaluate("window.hit") is None
@@ -702,7 +702,7 @@ def test_the_app_does_not_wait_for_the_hub_and_swaps_its_weights_in(tmp_path, br
         page.close()
     finally:
         app.terminate()
-        output, _ = app.communicate(timeout=20)
+        output, _ = app.communicate(timeout=120)
     lines = [line for line in output.splitlines() if line.startswith("app.py: weights: ")]
     assert lines == [
         "app.py: weights: bundled with mnist_cnn",
@@ -712,7 +712,7 @@ def test_the_app_does_not_wait_for_the_hub_and_swaps_its_weights_in(tmp_path, br
 
 def test_a_mistyped_model_is_an_error():
     app = app_server.start(app_server.free_port(), "--model", "./runs/nowhere")
-    output, _ = app.communicate(timeout=60)
+    output, _ = app.communicate(timeout=120)
     assert app.returncode == 1
     assert "'./runs/nowhere' is not a folder here" in output
 

@@ -72,7 +72,7 @@ def same(answer: dict, expected: dict) -> bool:
 def test_plain_http_answers_as_the_command_line(url, files, from_cli, name):
     for key, file in files.items():
         with open(file, "rb") as stream:
-            answer = httpx.post(f"{url}/{name}", files={"image": stream}, timeout=30)
+            answer = httpx.post(f"{url}/{name}", files={"image": stream}, timeout=120)
         expected = from_cli[name][key]
         if "error" in expected:
             # No name is needed where there is one picture.
@@ -221,7 +221,7 @@ def test_thousands_of_hostile_files_are_answered_or_refused(url, app, files, fro
             answer = client.post(f"{url}/predict", files={"image": ("four.png", good)})
             assert same(answer.json(), expected)
 
-    with httpx.Client(timeout=30) as client, ThreadPoolExecutor(4) as pool:
+    with httpx.Client(timeout=120) as client, ThreadPoolExecutor(4) as pool:
         list(pool.map(send, enumerate(each)))
     # torch alone takes 200 or 500 MB, by its build, so what counts is what files add.
     assert app_server.memory(app, "VmHWM") - at_rest < 320
@@ -405,7 +405,7 @@ def test_sigterm_answers_what_is_in_flight(frames):
     Image.fromarray(page).resize((1200, 480)).save(stream, "PNG")
     with app_server.running() as (url, app), ThreadPoolExecutor(1) as pool:
         content = {"image": stream.getvalue()}
-        waiting = pool.submit(httpx.post, f"{url}/read", files=content, timeout=30)
+        waiting = pool.submit(httpx.post, f"{url}/read", files=content, timeout=120)
         while httpx.get(f"{url}/health").json()["waiting"] == 0:
             assert not waiting.done(), "it was too quick to be in flight"
         app.send_signal(signal.SIGTERM)
