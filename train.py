@@ -448,6 +448,7 @@ def _comments(kind: type) -> dict[str, str]:
 
 
 def _flag_type(kind: Any) -> Callable[[str], Any]:
+    kind = getattr(kind, "__origin__", kind)  # of a type that is annotated with its limits
     if kind in (int, float, str):
         return kind
 

@@ -2,17 +2,29 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from mnist_cnn.checked import checked
 
 CONFIG_VERSION = 1
 MAX_PARAMETERS = 50_000_000
 MAX_MAP = 500_000  # values in one feature map of one frame: 2 MB, or 2 GB in a batch of 1,000
-MAX_NAME = 100  # characters of a class name
+
+Kernel = Annotated[int, Field(ge=1, le=27)]  # pixels; the frame has 28
+Channels = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=16)
+]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=16_384)], ...], Field(max_length=8)]
+Dropout = Annotated[float, Field(ge=0, le=0.99)]
+Divisor = Annotated[float, Field(ge=0.01, le=100)]
+Nats = Annotated[float, Field(ge=0, le=100)]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Names = Annotated[tuple[Name, ...], Field(min_length=2, max_length=1000)]
 
 
-@dataclass(frozen=True)
+@checked()
 class Config:
     """What builds a network; written whole into `config.json`.
 
@@ -20,49 +32,37 @@ class Config:
     connected layers. Anything out of range raises `ValueError` here, before memory is allocated.
     """
 
-    channels: tuple[int, ...] = (32, 32, 64, 96, 128, 160)  # output channels of each convolution
-    kernel_sizes: tuple[int, ...] = (3, 3, 3, 3, 3, 3)  # odd, pixels
+    channels: Channels = (32, 32, 64, 96, 128, 160)  # output channels of each convolution
+    kernel_sizes: tuple[Kernel, ...] = (3, 3, 3, 3, 3, 3)  # odd, pixels
     same_padding: bool = False  # zero-pad so that a convolution keeps its size; else it shrinks
     pool_after: tuple[int, ...] = (2,)  # convolutions, counted from 1, that a 2×2 max-pool follows
     batch_norm: bool = True  # on convolutions and on the logits
-    conv_dropout: float = 0.0  # drops whole channels of the last convolution, in [0, 1)
-    hidden: tuple[int, ...] = ()  # widths of the fully connected layers before the output layer
-    dropout: float = 0.2  # before the output layer (and between hidden layers), in [0, 1)
-    class_names: tuple[str, ...] = tuple("0123456789")
-    mean: float = 0.1307  # of the training frames, in [0, 1]
-    std: float = 0.3081
-    temperature: float = 1.0  # divides the logits before softmax; fitted on validation data
-    threshold: float = 0.0  # least evidence of a digit, in nats; 0 refuses nothing
+    conv_dropout: Dropout = 0.0  # drops whole channels of the last convolution, in [0, 1)
+    hidden: Widths = ()  # widths of the fully connected layers before the output layer
+    dropout: Dropout = 0.2  # before the output layer (and between hidden layers), in [0, 1)
+    class_names: Names = tuple("0123456789")  # what the outputs stand for
+    mean: Annotated[float, Field(ge=0, le=1)] = 0.1307  # of the training frames, in [0, 1]
+    std: Annotated[float, Field(ge=1e-3, le=10)] = 0.3081  # of the training frames, too
+    temperature: Divisor = 1.0  # divides the logits before softmax; fitted on validation data
+    threshold: Nats = 0.0  # least evidence of a digit, in nats; 0 refuses nothing
     version: int = CONFIG_VERSION  # of this schema and of the framing that the weights expect
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
-        if self.version != CONFIG_VERSION:
+        _check_version(self.version)
+        layers = len(self.channels)
+        if len(self.kernel_sizes) != layers or any(k % 2 == 0 for k in self.kernel_sizes):
             raise ValueError(
-                f"config version {self.version} is not known here (this package reads version "
-                f"{CONFIG_VERSION}). Install the mnist_cnn release that wrote these weights."
+                f"kernel_sizes must be odd, one for each of {layers} channels, "
+                f"got {self.kernel_sizes}"
             )
-        _check_range("channels", self.channels, 1, 4096, count=(1, 16))
-        _check_range("kernel_sizes", self.kernel_sizes, 1, 27, count=(len(self.channels),) * 2)
-        _check_range("pool_after", self.pool_after, 1, len(self.channels), count=(0, 4))
-        _check_range("hidden", self.hidden, 1, 16384, count=(0, 8))
-        _check_range("conv_dropout", (self.conv_dropout,), 0, 0.99)
-        _check_range("dropout", (self.dropout,), 0, 0.99)
-        _check_range("mean", (self.mean,), 0, 1)
-        _check_range("std", (self.std,), 1e-3, 10)
-        _check_range("temperature", (self.temperature,), 0.01, 100)
-        _check_range("threshold", (self.threshold,), 0, 100)
-        if any(k % 2 == 0 for k in self.kernel_sizes):
-            raise ValueError(f"kernel_sizes must be odd, got {self.kernel_sizes}")
-        names = len(self.class_names)
-        if not 2 <= names <= 1000 or len(set(self.class_names)) != names:
-            raise ValueError(f"class_names needs 2 to 1000 different names, got {names}")
-        for name in self.class_names:
-            if not (0 < len(name) <= MAX_NAME and name.isprintable()):
-                raise ValueError(
-                    f"class_names must have 1 to {MAX_NAME} printable characters, got {name!r:.80}"
-                )
+        if len(self.pool_after) > 4 or not all(1 <= place <= layers for place in self.pool_after):
+            raise ValueError(
+                f"pool_after must be at most 4 numbers from 1 to {layers}, got {self.pool_after}"
+            )
+        if len(set(self.class_names)) < len(self.class_names):
+            raise ValueError("class_names must all be different")
+        if hidden := [name for name in self.class_names if not name.isprintable()]:
+            raise ValueError(f"class_names must have printable characters, got {hidden[0]!r}")
         if self.sizes()[-1] < 1:
             raise ValueError(
                 f"the frame shrinks to nothing: sizes {self.sizes()} after each convolution. "
@@ -91,7 +91,8 @@ class Config:
 
     def _layers(self) -> list[tuple[int, int, int]]:
         """(inputs per output value, output channels, output positions) of each weight matrix."""
-        layers, size, before = [], 28, 1
+        layers: list[tuple[int, int, int]] = []
+        size, before = 28, 1
         for width, kernel, after in zip(
             self.channels, self.kernel_sizes, self.sizes(), strict=True
         ):
@@ -128,37 +129,27 @@ class Config:
             raise ValueError(f"config.json is not valid JSON: {error}") from error
         if not isinstance(values, dict):
             raise ValueError(f"config.json must hold an object, got {type(values).__name__}")
+        _check_version(values.get("version", CONFIG_VERSION))
         known = {field.name for field in dataclasses.fields(cls)}
-        if values.get("version", CONFIG_VERSION) == CONFIG_VERSION and values.keys() != known:
+        if values.keys() != known:
             missing, extra = sorted(known - values.keys()), sorted(values.keys() - known)
             raise ValueError(
                 "config.json does not describe an mnist_cnn model: "
                 f"missing {missing or 'nothing'}, not known {extra or 'nothing'}"
             )
-        values = {key: values[key] for key in known & values.keys()}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**fields)
 
 
-def _check_type(name: str, value: Any, wanted: Any) -> None:
-    items = value if isinstance(value, tuple) else (value,)
-    is_tuple = wanted not in (bool, int, float)
-    allowed = {bool: bool, int: int, float: (int, float), tuple[int, ...]: int}.get(wanted, str)
-    good = all(
-        isinstance(item, allowed) and (wanted is bool or not isinstance(item, bool))
-        for item in items
-    )
-    if isinstance(value, tuple) != is_tuple or not good:
-        kind = getattr(wanted, "__name__", wanted) if not is_tuple else wanted
-        raise ValueError(f"{name} must be {kind}, got {value!r:.80}")
-
-
-def _check_range(
-    name: str, values: Sequence[float], low: float, high: float, count: tuple[int, int] = (1, 1)
-) -> None:
-    if not count[0] <= len(values) <= count[1]:
-        raise ValueError(f"{name} needs {count[0]} to {count[1]} values, got {len(values)}")
-    if not all(low <= value <= high for value in values):
-        raise ValueError(f"{name} must lie in [{low}, {high}], got {values}")
+def _check_version(version: Any) -> None:
+    if version != CONFIG_VERSION:
+        raise ValueError(
+            f"config version {version!r:.20} is not known here (this package reads version "
+            f"{CONFIG_VERSION}). Install the mnist_cnn release that wrote these weights."
+        )
 
 
 # A pyramid of valid convolutions after An et al. 2020 (arXiv 2008.10400), with one early pool that

@@ -1,7 +1,6 @@
 """`MnistCNN`: the network with what people do with it: load, save, predict, read, explain."""
 
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from mnist_cnn import hub
 from mnist_cnn.config import FLAGSHIP, Config
+from mnist_cnn.files import replacing
 from mnist_cnn.network import Network
 from mnist_cnn.reading import Prediction, Reading, explain, predict, read
 from mnist_cnn.report import Report
@@ -45,19 +45,58 @@ class MnistCNN(
         self.source = ""
 
     def predict(self, images: Any) -> Prediction | list[Prediction]:
-        """Read one picture, or each of a list of them; see `mnist_cnn.predict.predict`."""
+        """Read one picture as one digit, or each of several.
+
+        A picture is
+
+        - the path of a file, or its bytes (PNG, JPEG, WebP, BMP, GIF);
+        - a PIL image of any mode;
+        - a numpy array or a torch tensor `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)`, of
+          bool, uint8, uint16 or float in [0, 1], RGB, of any size and colours.
+
+        Several are a list or a tuple of pictures, or one array or tensor `(B, 28, 28)`.
+
+        Returns:
+            A `Prediction`; for several pictures a list of them, in their order. Where there is no
+            digit to read, its `digit` and `label` are None, and `reason` says why.
+
+        Raises:
+            ValueError: a picture cannot be read; nothing is answered then.
+        """
         return predict(self, images)
 
     def explain(self, frame: np.ndarray, digit: int | None = None) -> np.ndarray:
-        """Where in a frame the evidence for a digit lies; see `mnist_cnn.explain.explain`."""
+        """Where in a frame the evidence for a digit lies.
+
+        Args:
+            frame: `(28, 28)` uint8, such as `Prediction.frame`.
+            digit: index of the class to explain; by default the likeliest.
+
+        Returns:
+            A heatmap, `(28, 28)` float32 in [0, 1]; all 0 if there is none.
+
+        Raises:
+            ValueError: it is no such frame, or there is no such class.
+        """
         return explain(self, frame, digit)
 
     def read(self, image: Any) -> Reading:
-        """Read all digits of one picture; see `mnist_cnn.read.read`."""
+        """Read all digits of one picture, line by line.
+
+        Args:
+            image: one picture, as `predict` takes it.
+
+        Returns:
+            A `Reading`: its `text`, and each digit with its box. Where there is nothing to read,
+            `reason` says why.
+
+        Raises:
+            ValueError: the picture cannot be read.
+        """
         return read(self, image)
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]  # no model_kwargs: config.json holds them all
         cls,
         source: str | Path,
         *,
@@ -73,7 +112,7 @@ class MnistCNN(
         be there with its shape and dtype and no other, and only safetensors are ever opened.
 
         Args:
-            source: a folder, or a Hub repo id `USER/NAME` or `USER/NAME@REVISION`.
+            source: a folder, a Hub repo id `USER/NAME` or `USER/NAME@REVISION`, or "bundled".
             revision: branch, tag or commit of the Hub repo; overrides the one in `source`.
             token, cache_dir, local_files_only, force_download: as in
                 `huggingface_hub.snapshot_download`.
@@ -82,6 +121,8 @@ class MnistCNN(
             ValueError: no such folder or repo, or its files are not a model of this package.
             ConnectionError: the Hub could not be reached and nothing is cached.
         """
+        if source == "bundled":
+            return cls._load(BUNDLED, "bundled with mnist_cnn")
         folder, where = hub.fetch(
             source,
             revision=revision,
@@ -101,7 +142,7 @@ class MnistCNN(
             model.report = Report.read(folder / "report.json", where)
         model.source = where
         logger.info("weights: %s", where)
-        return model.eval()
+        return model
 
     def _load_weights(self, file: Path, where: str) -> None:
         expected = {
@@ -137,6 +178,10 @@ class MnistCNN(
         if bad:
             raise ValueError(f"model.safetensors of {where} holds NaN or infinity in {bad[0]}")
         self.load_state_dict(tensors, strict=True)
+        with torch.inference_mode():
+            logits = self.eval()(torch.zeros(1, 28, 28))
+        if not logits.isfinite().all():  # finite weights, but too large, or a negative variance
+            raise ValueError(f"the network of {where} answers a blank frame with NaN or infinity")
 
     def _check_classes(self, found: dict[str, tuple[tuple[int, ...], str]], where: str) -> None:
         last = [key for key, _ in self.head.named_parameters() if "weight" in key][-1]
@@ -148,37 +193,34 @@ class MnistCNN(
                 f"{names}: class_names must be those that the network was trained with"
             )
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, save_directory: str | Path, **mixin: Any) -> None:
         """Write `config.json`, `model.safetensors` and, if there is one, `report.json`.
 
-        Files are written under a temporary name first, so a full disk leaves the old ones whole.
+        What is written takes the old files' places at the end: a full disk leaves them whole.
+
+        Args:
+            save_directory: made if it is not there.
+            mixin: what the mixin's `push_to_hub` passes along; it changes nothing. That uploads
+                these files, whatever is in the repo, and leaves its card alone;
+                `mnist-cnn push RUN USER/NAME` brings a card and refuses worse weights.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-            new = Path(temporary)
-            tensors = {key: value.contiguous() for key, value in self.state_dict().items()}
+        if mixin.get("push_to_hub"):
+            raise ValueError("save_pretrained only writes a folder: call push_to_hub to publish")
+        with replacing(Path(save_directory)) as new:
+            tensors = {
+                # of a model in half, too: what is loaded is float32
+                key: (value.float() if value.is_floating_point() else value).contiguous()
+                for key, value in self.state_dict().items()
+            }
             try:
                 save_file(tensors, new / "model.safetensors", metadata={"format": "pt"})
             except SafetensorError as error:  # a full disk, say
-                raise OSError(f"cannot write model.safetensors into {folder}: {error}") from error
+                raise OSError(f"cannot write model.safetensors to {new.parent}: {error}") from error
             (new / "config.json").write_text(self.config.to_json(), encoding="utf-8")
             if self.report:
                 self.report.write(new / "report.json")
             for file in new.iterdir():
                 file.chmod(0o644)  # safetensors writes for the owner's eyes only
-                file.replace(folder / file.name)
-
-    def push_to_hub(self, repo_id: str, **how: Any) -> str:
-        """Publish in one commit with a card; returns the commit's address, "" if nothing changed.
-
-        `how` and what is raised are those of `mnist_cnn.publish.push`.
-        """
-        from mnist_cnn import publish
-
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return publish.push(folder, repo_id, **how).url or ""
 
 
 _SAFETENSORS_DTYPES = {torch.float32: "F32", torch.int64: "I64"}
@@ -204,12 +246,27 @@ def _read_config(file: Path, where: str) -> Config:
         raise ValueError(f"{where}: {error}") from error
 
 
-def load_model(source: str | Path | None = None, revision: str | None = None) -> MnistCNN:
-    """The bundled weights (`None`), those in a folder, or those of a Hub repo `USER/NAME[@REV]`.
+def load_model(
+    source: str | Path | None = None,
+    revision: str | None = None,
+    device: str | torch.device | None = None,
+) -> MnistCNN:
+    """Load weights: the bundled ones, those in a folder, or those of a Hub repo.
+
+    Args:
+        source: a folder, or `USER/NAME[@REVISION]` on the Hub; "bundled" or None: the bundled ones.
+        revision: branch, tag or commit of the Hub repo; overrides the one in `source`.
+        device: where it will compute, such as "cuda"; by default the CPU.
 
     Raises:
-        ValueError, ConnectionError: as `MnistCNN.from_pretrained`.
+        ValueError: as `MnistCNN.from_pretrained`, or there is no such device here.
+        ConnectionError: as `MnistCNN.from_pretrained`.
     """
-    if source is not None:
-        return MnistCNN.from_pretrained(source, revision=revision)
-    return MnistCNN._load(BUNDLED, "bundled with mnist_cnn")
+    model = MnistCNN.from_pretrained("bundled" if source is None else source, revision=revision)
+    if device is None:
+        return model
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch without CUDA
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"cannot compute on device {str(device)!r}: {reason}") from error

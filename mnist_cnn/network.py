@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from mnist_cnn.config import FLAGSHIP, Config
 
+OVERSHOOT = 0.1  # beyond [0, 1]: what bicubic resizing adds; normalised frames begin at -0.42
+
 
 class Network(nn.Module):
     """A convolutional network: `(B, 28, 28)` frames to `(B, classes)` logits.
@@ -16,8 +18,6 @@ class Network(nn.Module):
 
     mean: Tensor
     std: Tensor
-    features: nn.Sequential
-    head: nn.Sequential
 
     def __init__(self, config: Config = FLAGSHIP) -> None:
         super().__init__()
@@ -29,7 +29,8 @@ class Network(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def _convolutions(self) -> list[nn.Module]:
-        config, layers, before = self.config, [], 1
+        config, before = self.config, 1
+        layers: list[nn.Module] = []
         for number, (width, kernel) in enumerate(
             zip(config.channels, config.kernel_sizes, strict=True), start=1
         ):
@@ -66,10 +67,11 @@ class Network(nn.Module):
         """Logits, `(B, classes)`.
 
         Args:
-            frames: `(B, 28, 28)` or `(B, 1, 28, 28)`, uint8 or float in [0, 1], white ink on black.
+            frames: `(B, 28, 28)` or `(B, 1, 28, 28)`, uint8 or float in [0, 1], white ink on black,
+                as they are: mean and standard deviation are the network's business.
 
         Raises:
-            ValueError: another shape or dtype.
+            ValueError: another shape, dtype or range.
         """
         return self.forward_head(self.forward_features(frames))
 
@@ -86,12 +88,40 @@ class Network(nn.Module):
             frames = frames / 255
         elif not frames.is_floating_point():
             raise ValueError(f"frames must be uint8 or float in [0, 1], got {frames.dtype}")
-        return self.features((frames - self.mean) / self.std)
+        elif not torch.compiler.is_compiling():  # a traced graph cannot look at its input
+            _check_range(frames)
+        normalised = (frames - self.mean) / self.std
+        features: Tensor = self.features(normalised.to(self._first.weight.dtype))
+        return features
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from the last feature map."""
-        return self.head(features)
+        logits: Tensor = self.head(features)
+        return logits
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; frames go there."""
+        return self._first.weight.device
+
+    @property
+    def _first(self) -> nn.Conv2d:
+        layer = self.features[0]
+        assert isinstance(layer, nn.Conv2d)
+        return layer
 
     def filters(self) -> np.ndarray:
         """The first convolution's filters, `(channels, side, side)` float32."""
-        return self.features[0].weight.detach()[:, 0].cpu().numpy()
+        return self._first.weight.detach()[:, 0].float().cpu().numpy()
+
+
+def _check_range(frames: Tensor) -> None:
+    """Refuse floats that cannot be ink in [0, 1]; resizing may overshoot that a little."""
+    if not frames.numel():
+        return
+    low, high = (value.item() for value in frames.detach().aminmax())
+    if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
+        raise ValueError(
+            f"float frames must lie in [0, 1], got {low:.3g} to {high:.3g}: divide bytes by 255, "
+            "and do not normalise, which the network does itself"
+        )

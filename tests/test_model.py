@@ -1,9 +1,11 @@
 import dataclasses
 import json
+import pydoc
 import socket
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -106,20 +108,20 @@ def test_a_config_changes_without_code():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"channels": [10**9]}, "channels must lie in"),
+        ({"channels": [10**9]}, "channels\\[\\d\\] must be"),
         ({"channels": "wide"}, "channels must be"),
-        ({"channels": [32.5] * 6}, "channels must be"),
-        ({"channels": []}, "channels needs 1 to 16"),
-        ({"kernel_sizes": [3] * 5}, "kernel_sizes needs 6"),
+        ({"channels": [32.5] * 6}, r"channels\[0\] must be a valid integer, got 32.5"),
+        ({"channels": []}, "channels must have at least 1 item"),
+        ({"kernel_sizes": [3] * 5}, "one for each of 6 channels"),
         ({"kernel_sizes": [4] * 6}, "must be odd"),
         ({"kernel_sizes": [27] * 6}, "shrinks to nothing"),
         ({"hidden": [16384] * 8}, "parameters, at most"),
-        ({"dropout": 2.0}, "dropout must lie in"),
-        ({"dropout": float("nan")}, "dropout must lie in"),
-        ({"batch_norm": 1}, "batch_norm must be bool"),
-        ({"std": 0.0}, "std must lie in"),
-        ({"class_names": ["1"]}, "class_names needs"),
-        ({"class_names": ["1", "1"]}, "class_names needs"),
+        ({"dropout": 2.0}, "dropout must be"),
+        ({"dropout": float("nan")}, "dropout must be"),
+        ({"batch_norm": 1}, "batch_norm must be a valid boolean, got 1"),
+        ({"std": 0.0}, "std must be"),
+        ({"class_names": ["1"]}, "class_names must have at least 2 items"),
+        ({"class_names": ["1", "1"]}, "class_names must all be different"),
         ({"version": 99}, "version 99 is not known here"),
         ({"surprise": 1}, "not known .'surprise'"),
     ],
@@ -243,3 +245,65 @@ def test_bundled_weights_load_without_a_network(monkeypatch, capsys):
 
 def _tuples(values: dict) -> dict:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def test_both_ways_to_load_know_the_bundled_weights(model):
+    for loaded in (load_model("bundled"), MnistCNN.from_pretrained("bundled")):
+        assert loaded.source == model.source
+        assert torch.equal(loaded.head[2].weight, model.head[2].weight)
+
+
+def test_a_model_goes_to_a_device(frames):
+    model = load_model(device="cpu")
+    assert model.device == torch.device("cpu")
+    assert load_model(device="meta").device.type == "meta"
+    for device in ("gpu", "cuda:99"):
+        with pytest.raises(ValueError, match=f"cannot compute on device '{device}': "):
+            load_model(device=device)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_a_model_of_another_precision_answers_alike(dtype, frames, tmp_path):
+    whole, other = load_model(), load_model().to(dtype)
+    expected, got = whole.predict(list(frames)), other.predict(list(frames))
+    assert [answer.digit for answer in got] == [answer.digit for answer in expected]
+    assert got[0].probs.dtype == np.float32
+    np.testing.assert_allclose(got[0].probs, expected[0].probs, atol=0.02)
+    assert other.explain(frames[70]).max() == 1
+    assert other.filters().dtype == np.float32
+    other.save_pretrained(tmp_path)
+    assert load_model(tmp_path).head[2].weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda ink: 255 * ink, "0 to 255"),
+        (lambda ink: (ink - 0.1307) / 0.3081, "-0.424 to 2.82"),
+        (lambda ink: 2 * ink - 1, "-1 to 1"),
+        (lambda ink: ink * float("nan"), "nan to nan"),
+    ],
+    ids=["bytes", "normalised", "around zero", "no numbers"],
+)
+def test_floats_that_are_no_ink_are_refused(model, frames, change, found):
+    """They would be read worse, in silence."""
+    ink = torch.from_numpy(frames) / 255
+    assert torch.equal(model(ink), model(torch.from_numpy(frames)))
+    model(1.05 * ink - 0.02)  # as bicubic resizing makes it
+    with pytest.raises(
+        ValueError, match=rf"in \[0, 1\], got {found}: divide bytes by 255"
+    ):
+        model(change(ink))
+    assert model(ink[:0]).shape == (0, 10)
+
+
+def test_weights_that_answer_with_no_number_are_refused(folder):
+    """Each of them is finite, and their products are not."""
+    changed_tensors(folder, lambda t: [value.fill_(1e30) for value in t.values()])
+    with pytest.raises(ValueError, match="answers a blank frame with NaN or infinity"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("word", ["path", "PIL image", "torch tensor", "(B, 28, 28)", "ValueError"])
+def test_help_lists_what_can_be_read(word):
+    assert word in pydoc.render_doc(MnistCNN.predict, renderer=pydoc.plaintext)

@@ -275,17 +275,19 @@ def test_a_card_that_cannot_be_read_is_not_overwritten(hub, run, capsys):
     assert on_hub(hub) == broken
 
 
-def test_a_model_is_pushed_with_a_card(hub, run):
-    model = load_model(run)
-    url = model.push_to_hub(REPO)
-    assert url == f"{hub.url}/{REPO}/commit/{hub.repo(REPO).resolve()}"
-    assert "digits that the program draws as pen strokes" in on_hub(hub)
-    assert model.push_to_hub(REPO) == ""
-    unmeasured = MnistCNN(PRESETS["sgd"])
-    unmeasured.push_to_hub("user/other")
-    card = hub.repo("user/other").files()["README.md"].decode()
-    assert "these weights came without a report" in card
-    assert "model-index" not in card
+def test_the_mixins_own_push_leaves_a_card_as_people_wrote_it(hub, run):
+    push(run, REPO)
+    card = b"---\nlicense: mit\n---\n# Mine"
+    HfApi().upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=REPO)
+    model = MnistCNN(PRESETS["sgd"])
+    assert model.push_to_hub(REPO).endswith(f"/{REPO}/commit/{hub.repo(REPO).resolve()}")
+    assert load_model(REPO).config == PRESETS["sgd"]
+    assert hub.repo(REPO).files()["README.md"] == card
+    model.push_to_hub("user/new")
+    assert load_model("user/new").report is None
+    assert "README.md" not in hub.repo("user/new").files()
+    with pytest.raises(ValueError, match="call push_to_hub to publish"):
+        model.save_pretrained(run, push_to_hub=True)
 
 
 # Pushes that break --------------------------------------------------------------------------------

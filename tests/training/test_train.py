@@ -194,7 +194,7 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch):
         (["--optimizer", "lion"], "unknown optimizer 'lion'; choose one of adamw, adam, sgd"),
         (["--epochs", "0"], "epochs must be more than 0"),
         (["--patience", "3", "--val-size", "0"], "patience needs a validation split"),
-        (["--dropout", "1.5"], "dropout must lie in"),
+        (["--dropout", "1.5"], "dropout must be"),
         (["--loss", "hinge"], "unknown loss 'hinge'; choose one of cross-entropy, squared"),
         (["--track", "paper"], "unknown tracker 'paper'; choose of aim, tensorboard"),
         (["--device", "abacus"], "device 'abacus' cannot be used here"),
