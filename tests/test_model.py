@@ -290,9 +290,7 @@ def test_floats_that_are_no_ink_are_refused(model, frames, change, found):
     ink = torch.from_numpy(frames) / 255
     assert torch.equal(model(ink), model(torch.from_numpy(frames)))
     model(1.05 * ink - 0.02)  # as bicubic resizing makes it
-    with pytest.raises(
-        ValueError, match=rf"in \[0, 1\], got {found}: divide bytes by 255"
-    ):
+    with pytest.raises(ValueError, match=rf"in \[0, 1\], got {found}: divide bytes by 255"):
         model(change(ink))
     assert model(ink[:0]).shape == (0, 10)
 
