@@ -103,7 +103,8 @@ def predict(
 
 def _line(row: dict[str, Any]) -> str:
     if row["message"]:
-        return f"{row['file']}: no digit ({row['message']})"
+        hint = "; --read reads several" if row["reason"] == "not_one_digit" else ""
+        return f"{row['file']}: no digit ({row['message']}{hint})"
     if "text" in row:
         # Several lines start below the file's name.
         between = "\n  " if "\n" in row["text"] else " "

@@ -129,6 +129,20 @@ def test_predict_without_a_picture_says_what_it_needs(capsys):
     assert "predict needs a picture" in capsys.readouterr().err
 
 
+def test_a_row_of_digits_is_told_how_it_is_read(capsys):
+    row = str(ROOT / "mnist_cnn" / "web" / "page" / "examples" / "3-row.jpg")
+    assert main(["predict", row]) == 0
+    said = "no digit (this does not look like one digit; --read reads several)"
+    assert capsys.readouterr().out == f"{row}: {said}\n"
+    assert main(["predict", "--read", row]) == 0
+    assert capsys.readouterr().out == f"{row}: 56071\n"
+
+
+def test_a_folder_is_no_picture(tmp_path, capsys):
+    assert main(["predict", str(tmp_path)]) == 1
+    assert f"{tmp_path}: is a folder: pass a picture's file" in capsys.readouterr().err
+
+
 def test_a_dash_is_standard_input(pictures):
     done = subprocess.run(
         [sys.executable, "-m", "mnist_cnn", "predict", "-", "--json"],
