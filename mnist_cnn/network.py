@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mnist_cnn.config import FLAGSHIP, Config
@@ -111,8 +112,16 @@ class Network(nn.Module):
         return layer
 
     def filters(self) -> np.ndarray:
-        """The first convolution's filters, `(channels, side, side)` float32."""
-        return self._first.weight.detach()[:, 0].float().cpu().numpy()
+        """The first convolution's kernels, eight a row, as a picture `(H, W)` uint8.
+
+        Grey is zero, white the largest weight of a kernel; a white line lies between two.
+        """
+        kernels = self._first.weight.detach()[:, 0].float()
+        tiles = kernels / kernels.abs().amax((1, 2), keepdim=True).clamp(min=1e-9)
+        tiles = F.pad((tiles + 1) * 127.5, (0, 1, 0, 1, 0, -len(tiles) % 8), value=255)
+        side = tiles.shape[1]
+        sheet = tiles.reshape(-1, 8, side, side).swapaxes(1, 2).reshape(-1, 8 * side)
+        return sheet.round().byte().cpu().numpy()
 
 
 def _check_range(frames: Tensor) -> None:

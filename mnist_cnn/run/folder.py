@@ -1,7 +1,6 @@
 """What a run leaves: weights, report, augmentation, card, pictures, and all of it in one page."""
 
 import base64
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,12 @@ from torch import Tensor
 
 from mnist_cnn import data
 from mnist_cnn.data import Augmenter
+from mnist_cnn.files import replacing
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.reading import raw_logits
-from mnist_cnn.run import card, plots
+from mnist_cnn.run import card
 from mnist_cnn.training import Run
 
-PAGES = Path(__file__).parent
 # Title of each picture, in the order of the page; where nothing is augmented that one is left out.
 PICTURES = {
     "curves.png": "Loss and accuracy",
@@ -26,7 +25,6 @@ PICTURES = {
     "augmented.png": "Augmentation",
     "filters.png": "First-layer filters",
 }
-SHOWN, VERSIONS = 8, 9  # training frames on the sheet of augmentation, and versions of each
 
 
 def write(
@@ -41,24 +39,23 @@ def write(
         test: the test frames and labels that the report speaks of.
         frames: training frames, some of which are shown augmented.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        new = Path(temporary)
+    # The report last: a folder that has it has everything.
+    with replacing(folder, last="report.json") as new:
         model.save_pretrained(new)
         augmenter = Augmenter(run.augmentation)
         augmenter.save(new / "augmentation.json")
         _write_pictures(model, new, test, bool(augmenter.compose.transforms))
         if augmenter.compose.transforms:
-            _write_augmented(augmenter, frames[:SHOWN], run.seed, new)
+            _write_augmented(augmenter, frames, run.seed, new)
         (new / "report.html").write_text(_page(model, new), encoding="utf-8")
         (new / "README.md").write_text(card.render(model.report), encoding="utf-8")
-        # The report last: a folder that has it has everything.
-        for file in sorted(new.iterdir(), key=lambda file: file.name == "report.json"):
-            file.replace(folder / file.name)
 
 
 def _write_pictures(
     model: MnistCNN, folder: Path, test: tuple[Tensor, Tensor], augmented: bool
 ) -> None:
+    from mnist_cnn.run import plots  # and with it matplotlib
+
     frames, labels = test
     probs = (raw_logits(model, frames) / model.config.temperature).softmax(1)
     names = model.config.class_names
@@ -74,20 +71,27 @@ def _write_pictures(
 
 
 def _write_augmented(augmenter: Augmenter, frames: Tensor, seed: int, folder: Path) -> None:
+    """A sheet of the first frames, each beside some of what augmentation makes of it."""
+    from mnist_cnn.run import plots
+
+    frames, times = frames[:8], 9
     # One frame at a time: frames that are augmented together share their transform.
     changed = [
         augmenter(frame[None].numpy(), (seed, 0, row, version))
         for row, frame in enumerate(frames)
-        for version in range(VERSIONS)
+        for version in range(times)
     ]
-    versions = np.stack(changed).reshape(len(frames), VERSIONS, 28, 28)
+    versions = np.stack(changed).reshape(len(frames), times, 28, 28)
     plots.augmented(frames.numpy(), versions, folder / "augmented.png")
 
 
 def _page(model: MnistCNN, folder: Path) -> str:
     """A page that holds everything, pictures included, and loads nothing."""
     pages = Environment(
-        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     report = model.report
     assert report

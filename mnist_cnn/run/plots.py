@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -16,18 +17,16 @@ from matplotlib.figure import Figure
 
 from mnist_cnn.reading import wilson
 from mnist_cnn.report import Epoch
+from mnist_cnn.run.card import SHOWN_MISTAKES
 
 # Class names are anyone's: "$" is no formula there, and Chinese and Japanese want their fonts.
-FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC")
+fonts = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC")
+installed = font_manager.get_font_names()
 plt.rcParams["text.parse_math"] = False
-plt.rcParams["font.family"] = [
-    "sans-serif",
-    *(name for name in FONTS if name in font_manager.get_font_names()),
-]
+plt.rcParams["font.family"] = ["sans-serif", *(name for name in fonts if name in installed)]
 
 RIGHT, WRONG, GREY = "#1f6feb", "#d1242f", "#8c959f"
 SIDE, GAP = 28, 3  # pixels of a frame, and between two of them
-DPI = 110
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +110,10 @@ def confusion(answered: Answered, file: Path) -> None:
     _save(figure, file)
 
 
-def mistakes(answered: Answered, file: Path, most: int = 24) -> None:
+def mistakes(answered: Answered, file: Path) -> None:
     """The wrong answers that the network was surest of, each with its probabilities."""
     wrong = np.flatnonzero(answered.answers != answered.labels)
-    worst = wrong[answered.probs[wrong].max(1).argsort()[::-1]][:most]
+    worst = wrong[answered.probs[wrong].max(1).argsort()[::-1]][:SHOWN_MISTAKES]
     _sheet(answered, worst, file, columns=6, empty="no mistakes")
 
 
@@ -146,16 +145,9 @@ def _sheet(answered: Answered, rows: np.ndarray, file: Path, columns: int, empty
     _save(figure, file)
 
 
-def filters(weights: np.ndarray, file: Path) -> None:
-    """The first convolution's filters, `(channels, kernel, kernel)`: red adds, blue subtracts."""
-    columns = 8
-    figure, axis = plt.subplots(
-        figsize=(columns, -(-len(weights) // columns)), layout="constrained"
-    )
-    axis.axis("off")
-    limits = np.abs(weights).max((1, 2), keepdims=True)
-    _tiles(axis, weights / np.maximum(limits, 1e-12), columns, cmap="RdBu_r", vmin=-1, vmax=1)
-    _save(figure, file)
+def filters(sheet: np.ndarray, file: Path) -> None:
+    """The first convolution's filters as `Network.filters` gives them, large enough to look at."""
+    plt.imsave(file, sheet.repeat(12, axis=0).repeat(12, axis=1), cmap="gray", vmin=0, vmax=255)
 
 
 def augmented(frames: np.ndarray, changed: np.ndarray, file: Path) -> None:
@@ -170,9 +162,7 @@ def augmented(frames: np.ndarray, changed: np.ndarray, file: Path) -> None:
     _save(figure, file)
 
 
-def _tiles(
-    axis: Axes, pictures: np.ndarray, columns: int, above: int = 0, **options: object
-) -> None:
+def _tiles(axis: Axes, pictures: np.ndarray, columns: int, above: int = 0, **options: Any) -> None:
     """Pictures `(N, side, side)` in lines of `columns`, as one image: an axis for each is slow."""
     side, gap = pictures.shape[1], max(1, round(pictures.shape[1] * GAP / SIDE))
     lines = -(-len(pictures) // columns)
@@ -185,5 +175,5 @@ def _tiles(
 
 
 def _save(figure: Figure, file: Path) -> None:
-    figure.savefig(file, dpi=DPI)
+    figure.savefig(file, dpi=110)
     plt.close(figure)

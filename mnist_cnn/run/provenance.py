@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-CODE = (":/", ":(top,exclude)benchmarks/*.json")  # for git: everything but what benchmarks write
-
 
 def machine(device: torch.device) -> dict[str, Any]:
     """The processor, its cores in use, and the device."""
@@ -31,12 +29,13 @@ def versions() -> dict[str, str]:
 def git_commit() -> str | None:
     """The commit of this checkout, with "+changes" if it is not clean; None outside a checkout."""
     folder = Path(__file__).parent
+    code = (":/", ":(top,exclude)benchmarks/*.json")  # everything but what benchmarks write
     try:
         commit, changes = (
             subprocess.run(
                 ["git", *command], cwd=folder, check=True, capture_output=True, text=True
             ).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", *CODE])
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", *code])
         )
     except (OSError, subprocess.CalledProcessError):
         return None

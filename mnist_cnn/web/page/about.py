@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.report import Epoch, Evaluation
 from mnist_cnn.web.page.texts import phrase, plain
 from mnist_cnn.web.page.views import figure, pixels
-
-GAP = 1  # pixels between two filters
 
 
 def about(model: MnistCNN) -> str:
@@ -21,7 +17,7 @@ def about(model: MnistCNN) -> str:
     if report and report.finished:
         rows.append(("trained", plain(report.finished)))
     numbers = "".join(f"<tr><th>{phrase(key)}</th><td>{value}</td></tr>" for key, value in rows)
-    pictures = figure(pixels(filters(model)), "filters")
+    pictures = figure(pixels(model.filters()), "filters")
     return (
         f'<div class="about"><h2>{phrase("weights")}</h2><table>{numbers}'
         f"{_accuracy(report.test) if report else ''}</table>"
@@ -62,19 +58,3 @@ def _curve(history: Sequence[Epoch]) -> str:
         f'<polyline points="{points}" /></svg><figcaption>{phrase("curve")}: '
         f"{low:.2%} – {max(shares):.2%}</figcaption></figure>"
     )
-
-
-def filters(model: MnistCNN) -> np.ndarray:
-    """The first convolution's kernels in rows of eight, `(H, W)` uint8; grey is zero."""
-    kernels = model.filters()
-    largest = np.abs(kernels).max(axis=(1, 2), keepdims=True)
-    tiles = np.round((kernels / np.maximum(largest, 1e-9) + 1) * 127.5).astype(np.uint8)
-    columns = min(8, len(tiles))
-    spare = -len(tiles) % columns
-    blank = np.full((spare, *tiles.shape[1:]), 255, np.uint8)
-    tiles = np.pad(
-        np.concatenate([tiles, blank]), ((0, 0), (0, GAP), (0, GAP)), constant_values=255
-    )
-    side = tiles.shape[1]
-    grid = tiles.reshape(-1, columns, side, side).swapaxes(1, 2)
-    return np.ascontiguousarray(grid.reshape(-1, columns * side))
