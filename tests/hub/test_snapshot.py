@@ -19,7 +19,7 @@ from huggingface_hub import HfApi, constants
 
 from mnist_cnn import PRESETS, MnistCNN, load_model
 from mnist_cnn.cli import main
-from mnist_cnn.hub import snapshot as hub
+from mnist_cnn.hub import errors
 from mnist_cnn.report import Report
 
 ROOT = Path(__file__).parents[2]
@@ -147,7 +147,7 @@ def test_without_hub_and_copy_it_says_what_to_do_at_once(hub, commit):
 def test_a_hub_that_does_not_answer_is_given_up(hub, commit, monkeypatch, cached):
     if cached:
         load_model(REPO)
-    monkeypatch.setattr("mnist_cnn.hub.snapshot.PATIENCE", 0.3)
+    monkeypatch.setattr("mnist_cnn.hub.errors.PATIENCE", 0.3)
     hub.faults.append(Fault("GET", "/api/models", times=9, delay=3600))
     if cached:
         assert load_model(REPO).source.endswith(commit)
@@ -157,7 +157,7 @@ def test_a_hub_that_does_not_answer_is_given_up(hub, commit, monkeypatch, cached
 
 
 def test_patience_is_less_than_five_seconds():
-    assert hub.PATIENCE < 5
+    assert errors.PATIENCE < 5
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -371,7 +371,7 @@ def test_a_login_page_instead_of_the_hub(hub, run, capsys):
 def test_a_push_that_breaks_changes_nothing_and_can_be_repeated(
     hub, run, capsys, monkeypatch, step, fault
 ):
-    monkeypatch.setattr("mnist_cnn.hub.snapshot.SILENCE", 0.5)
+    monkeypatch.setattr("mnist_cnn.hub.errors.SILENCE", 0.5)
     push(scored(run, 30), REPO)
     refs = hub.repo(REPO).refs()
     method, path = STEPS[step]
