@@ -305,3 +305,9 @@ def test_weights_that_answer_with_no_number_are_refused(folder):
 @pytest.mark.parametrize("word", ["path", "PIL image", "torch tensor", "(B, 28, 28)", "ValueError"])
 def test_help_lists_what_can_be_read(word):
     assert word in pydoc.render_doc(MnistCNN.predict, renderer=pydoc.plaintext)
+
+
+def test_a_network_is_exported_with_floats():
+    """A traced graph cannot look at the range of its input."""
+    model, frames = MnistCNN(PRESETS["compact"]).eval(), torch.rand(1, 28, 28)
+    assert torch.equal(torch.export.export(model, (frames,)).module()(frames), model(frames))
