@@ -22,7 +22,7 @@ from PIL import Image
 
 from mnist_cnn import MnistCNN, data, load_model
 from mnist_cnn.data.drawn import strokes
-from mnist_cnn.ink.find import crop, frame, stroke_width
+from mnist_cnn.ink import crop, frame, stroke_width
 from mnist_cnn.reading.prediction import read_frames
 
 SIDE = 140  # pixels: the size at which a digit's shape is kept

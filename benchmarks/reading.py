@@ -28,7 +28,7 @@ from benchmarks.corruptions import CORRUPTIONS
 from mnist_cnn import MnistCNN, data, load_model
 from mnist_cnn.data.drawn import strokes
 from mnist_cnn.data.drawn.nondigits import HELD_OUT_KINDS, KINDS, nondigit
-from mnist_cnn.ink.find import frame
+from mnist_cnn.ink import frame
 from mnist_cnn.reading.evaluation import wilson
 from mnist_cnn.reading.prediction import read_frames
 

@@ -20,7 +20,7 @@ from benchmarks import reports, rows
 from mnist_cnn import data, load_model
 from mnist_cnn.config import FLAGSHIP
 from mnist_cnn.data.augment import Augmenter
-from mnist_cnn.ink.find import find_ink, frame, open_picture
+from mnist_cnn.ink import find_ink, frame, open_picture
 from mnist_cnn.model import MnistCNN
 
 BATCH = 256

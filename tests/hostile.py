@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mnist_cnn.ink import WORK_SIDE, find_ink
 from mnist_cnn.ink import decoding as decode
-from mnist_cnn.ink.find import WORK_SIDE, find_ink
 
 SECONDS = 2.0  # of the processor: no file may take longer
 
@@ -112,7 +112,7 @@ def fuzz(count: int, seed: int) -> int:
         finally:
             taken = time.process_time() - start
             assert taken < SECONDS, f"input {number} of seed {seed} took {taken:.1f} s"
-        assert image.width * image.height <= decode.MAX_PIXELS
+        assert image.width * image.height <= decode.LIMITS.pixels
         read += 1
     return read
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mnist_cnn.data.drawn.strokes import draw
-from mnist_cnn.ink import decoding, find
+from mnist_cnn.ink import decoding, finding
 from mnist_cnn.reading.pictures import evaluate_pictures
 from mnist_cnn.web.page import many, tabs
 from mnist_cnn.web.server import Corrections, api
@@ -96,6 +96,6 @@ def test_every_road_decodes_once_and_finds_ink_once(model, files, monkeypatch, r
         monkeypatch.setattr(module, function, counted)
 
     count(decoding, "_opened")
-    count(find, "_picture_ink")
+    count(finding, "_levels")
     ROADS[road](model, files[name])
-    assert calls == {"_opened": 1, "_picture_ink": 1}
+    assert calls == {"_opened": 1, "_levels": 1}

@@ -8,15 +8,25 @@ decoder may do with a damaged file ends in one error with a sentence: `PictureEr
 import io
 import os
 import warnings
+from dataclasses import dataclass
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-MAX_FILE_BYTES = 64 * 2**20
-MAX_PIXELS = 16_000_000
-MAX_JPEG_PIXELS = 64_000_000  # JPEGs are decoded at a reduced size, so they may be larger
-# Every scan of a progressive JPEG visits all pixels again. Cameras write about ten.
-MAX_SCANNED_PIXELS = 250_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is read at most; more is refused before any pixel is decoded."""
+
+    file_bytes: int = 64 * 2**20
+    pixels: int = 16_000_000
+    jpeg_pixels: int = 64_000_000  # JPEGs are decoded at a reduced size, so they may be larger
+    # Every scan of a progressive JPEG visits all pixels again. Cameras write about ten.
+    scanned_pixels: int = 250_000_000
+
+
+LIMITS = Limits()
 
 
 class PictureError(ValueError):
@@ -44,8 +54,8 @@ def decode(source: bytes, name: str, longest: int) -> tuple[Image.Image, tuple[i
     """
     if not source:
         raise PictureError("empty", name, "the file is empty")
-    if len(source) > MAX_FILE_BYTES:
-        raise PictureError("bytes", name, f"larger than {MAX_FILE_BYTES // 2**20} MB")
+    if len(source) > LIMITS.file_bytes:
+        raise PictureError("bytes", name, f"larger than {LIMITS.file_bytes // 2**20} MB")
     with warnings.catch_warnings():
         # Pillow warns of large and of damaged pictures; ours are refused or read.
         warnings.simplefilter("ignore")
@@ -72,14 +82,14 @@ def _opened(source: bytes, name: str) -> Image.Image:
         reason = f"not a picture; {', '.join(FORMATS)} are read"
         raise PictureError("format", name, reason) from error
     except Image.DecompressionBombError as error:
-        raise _too_many(name, "its", MAX_PIXELS) from error
+        raise _too_many(name, "its", LIMITS.pixels) from error
     except Exception as error:
         raise PictureError("damaged", name, f"the picture is damaged: {error}") from error
 
 
 def check_size(image: Image.Image, name: str) -> None:
     """Refuse more pixels than are read."""
-    limit = MAX_JPEG_PIXELS if image.format == "JPEG" else MAX_PIXELS
+    limit = LIMITS.jpeg_pixels if image.format == "JPEG" else LIMITS.pixels
     if image.width * image.height > limit:
         raise _too_many(name, f"{image.width}×{image.height}", limit)
 
@@ -97,7 +107,7 @@ def _check_scans(image: Image.Image, source: bytes, name: str) -> None:
         return
     # A marker's two bytes stand nowhere else in a scan: JPEG stuffs a zero between them.
     scans = source.count(b"\xff\xda")
-    if scans * image.width * image.height > MAX_SCANNED_PIXELS:
+    if scans * image.width * image.height > LIMITS.scanned_pixels:
         reason = f"{scans} progressive scans of {image.width}×{image.height} pixels are too many"
         raise PictureError("scans", name, f"{reason}. Save the picture as an ordinary JPEG.")
 

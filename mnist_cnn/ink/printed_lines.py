@@ -1,29 +1,43 @@
 """Printed lines, as of ruled and squared paper, and how they are erased from a mask of ink."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from mnist_cnn.ink.writing import SMALLEST
+from mnist_cnn.ink.geometry import distances
+from mnist_cnn.ink.writing import WRITING
 
-# Lengths are shares of the picture's longer side.
-LINE = 0.016  # how thick a printed line is
-THICK_LINE = 0.04  # and how thick at most
-LINE_GRID = 2  # pixels: on so fine a grid the ends of lines are compared
-AT_BORDER = 0.03  # of a line: so near the picture's border it must still be seen
-PRESENT = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
-DARKER = 1.4  # times the strength of the printed lines: what is stronger is ink upon them
-THROUGH = 0.85  # of a line is seen if it runs through the whole picture …
-HALF_THROUGH = 0.5  # … and so much if through half of it
-LINE_LENGTH = 0.3  # at least so long a stretch of a printed line is seen …
-ACROSS = 0.6  # … or such a share of a narrow picture's width, …
-OTHERS = 4  # … if there are so many others: fewer may be the stems of a row of digits
-LONGEST_GAP = 0.25  # of a line's length: longer ones part a stroke from what it points at
-FAINTEST_LINE = 0.07  # contrast: fainter lines count as so strong
-ALL_STRONG = 0.7  # of a component's pixels: so many are stronger than lines if it is a stroke
-ON_LINE = 0.9  # of a component's pixels: what lies so much on a line belongs to it
-SLOPE = 0.3  # of a line: it lies along one side of the picture or the other
+
+@dataclass(frozen=True)
+class Printed:
+    """What a printed line is. Lengths are shares of the picture's longer side.
+
+    Set by hand, and checked as a whole with the ruled slices of benchmarks/photos.py.
+    """
+
+    thickness: float = 0.016  # how thick a line is
+    thickest: float = 0.04  # and how thick at most
+    grid: int = 2  # pixels: on so fine a grid the ends of lines are compared
+    at_border: float = 0.03  # of a line: so near the picture's border it must still be seen
+    present: float = 0.2  # of a line's length: less of it in the ink is a stroke upon the line
+    darker: float = 1.4  # times the strength of the printed lines: what is stronger is ink on them
+    through: float = 0.85  # of a line is seen if it runs through the whole picture …
+    half_through: float = 0.5  # … and so much if through half of it
+    length: float = 0.3  # at least so long a stretch of a printed line is seen …
+    across: float = 0.6  # … or such a share of a narrow picture's width, …
+    others: int = 4  # … if there are so many others: fewer may be the stems of a line of digits
+    longest_gap: float = (
+        0.25  # of a line's length: longer ones part a stroke from what it points at
+    )
+    faintest: float = 0.07  # contrast: fainter lines count as so strong
+    all_strong: float = 0.7  # of a component's pixels: so many are stronger if it is a stroke
+    on_line: float = 0.9  # of a component's pixels: what lies so much on a line belongs to it
+    slope: float = 0.3  # of a line: it lies along one side of the picture or the other
+
+
+PRINTED = Printed()
 
 
 def without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) -> np.ndarray:
@@ -40,15 +54,15 @@ def without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) -> 
     pieces = lines[~upright], lines[upright]
     peak = cv2.dilate(strength.astype(np.float32), np.ones((3, 3)))
     usual = np.array([float(np.median(values)) for values in _along(lines, peak)])
-    strong = strength > DARKER * max(float(np.median(usual)), FAINTEST_LINE)
+    strong = strength > PRINTED.darker * max(float(np.median(usual)), PRINTED.faintest)
     thin = _thickness(lines, faint)
     # Within a pixel, by which the transform may miss a thin line.
     near = cv2.dilate(mask, np.ones((3, 3)))
-    seen = np.array([values.mean() > PRESENT for values in _along(lines, near)], bool)
+    seen = np.array([values.mean() > PRINTED.present for values in _along(lines, near)], bool)
     lines, upright, usual = lines[seen], upright[seen], usual[seen]
     # What is seen of lines in the mask may be strokes that lie on some; all lines are as thick.
     thick = min(_thickness(lines, mask), thin)
-    darker = _long(mask * (strength > DARKER * usual.max(initial=0)).astype(np.uint8))
+    darker = _long(mask * (strength > PRINTED.darker * usual.max(initial=0)).astype(np.uint8))
     for group, across in ((lines[~upright], (thick + 2, 1)), (lines[upright], (1, thick + 2))):
         strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(across, np.uint8))
         erased = (_drawn(group, mask.shape, thick + 4) > 0) & ~darker
@@ -58,7 +72,7 @@ def without_lines(mask: np.ndarray, faint: np.ndarray, strength: np.ndarray) -> 
 
 def _thickness(lines: np.ndarray, mask: np.ndarray) -> int:
     """How thick lines usually are in a mask, in pixels."""
-    depth = cv2.dilate(cv2.distanceTransform(mask, cv2.DIST_L2, 3), np.ones((5, 5)))
+    depth = cv2.dilate(distances(mask, 3), np.ones((5, 5)))
     depth = depth[(_drawn(lines, mask.shape, 3) & mask) > 0]
     return 2 * round(float(np.median(depth))) if depth.size else 1
 
@@ -76,16 +90,18 @@ def _without_pieces(
     for group, long, short in zip(lines, (width, height), (height, width), strict=True):
         wide = _drawn(group, mask.shape, thick + 4)
         share = np.bincount(labels.ravel(), wide.ravel(), count) / np.bincount(labels.ravel())
-        kept &= (share < ON_LINE) | (short > 2 * thick + 4 + SLOPE * long)
+        kept &= (share < PRINTED.on_line) | (short > 2 * thick + 4 + PRINTED.slope * long)
     share = np.bincount(labels.ravel(), strong.ravel(), count) / np.bincount(labels.ravel())
-    kept |= (share > ALL_STRONG) & (np.maximum(width, height) >= SMALLEST * max(mask.shape))
+    kept |= (share > PRINTED.all_strong) & (
+        np.maximum(width, height) >= WRITING.smallest * max(mask.shape)
+    )
     return mask * kept[labels].astype(np.uint8)
 
 
 def _long(mask: np.ndarray) -> np.ndarray:
     """The components that are as long as a stroke; shorter ones may be crossings of two lines."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    long = stats[:, 2:4].max(1) >= SMALLEST * max(mask.shape)
+    long = stats[:, 2:4].max(1) >= WRITING.smallest * max(mask.shape)
     long[0] = False
     return long[labels]
 
@@ -113,23 +129,26 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     there it must be one of many. A thicker one, as a close look at ruled paper shows it, must leave
     the picture at both ends, for strokes may be as thick and as long.
     """
-    thin, covered, gaps, _ = _straight_lines(mask, LINE)
+    thin, covered, gaps, _ = _straight_lines(mask, PRINTED.thickness)
     apart, parallel = _beside_each_other(thin)
-    spaces = apart // (3 * LINE * max(mask.shape))
+    spaces = apart // (3 * PRINTED.thickness * max(mask.shape))
     beside = parallel & (spaces > 0)
     seen = covered * np.linalg.norm(thin[:, 1] - thin[:, 0], axis=1)
-    long = seen >= LINE_LENGTH * max(mask.shape)
-    through, partly = covered > THROUGH, (covered > HALF_THROUGH) & (gaps < LONGEST_GAP)
+    long = seen >= PRINTED.length * max(mask.shape)
+    through, partly = (
+        covered > PRINTED.through,
+        (covered > PRINTED.half_through) & (gaps < PRINTED.longest_gap),
+    )
     # The transform finds a line again and again, at almost the same place.
     others = [len(set(row[there])) for row, there in zip(spaces, beside & through, strict=True)]
-    many = np.array(others, int) >= OTHERS
+    many = np.array(others, int) >= PRINTED.others
     thin = thin[(through & (long | many)) | (partly & long & (beside & partly).any(1))]
     # Thick lines are as well seen, and sooner found, at half the size.
     half = [max(1, round(side / 2)) for side in mask.shape[::-1]]
     half = cv2.resize(mask, half, interpolation=cv2.INTER_AREA)
-    thick, covered, _, whole = _straight_lines(half, THICK_LINE)
-    lines = np.concatenate([thin, 2 * thick[(covered > THROUGH) & whole]])
-    _, first = np.unique(lines // LINE_GRID, axis=0, return_index=True)
+    thick, covered, _, whole = _straight_lines(half, PRINTED.thickest)
+    lines = np.concatenate([thin, 2 * thick[(covered > PRINTED.through) & whole]])
+    _, first = np.unique(lines // PRINTED.grid, axis=0, return_index=True)
     return lines[first]
 
 
@@ -144,7 +163,7 @@ def _straight_lines(mask: np.ndarray, widest: float) -> tuple[np.ndarray, ...]:
     """
     side = max(mask.shape)
     thick = max(2, round(widest * side))
-    shortest = round(min(LINE_LENGTH * side, ACROSS * min(mask.shape)))
+    shortest = round(min(PRINTED.length * side, PRINTED.across * min(mask.shape)))
     thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick + 1,) * 2)))
     votes = max(1, shortest // 2)
     found = cv2.HoughLinesP(thin, 1, np.pi / 360, votes, None, shortest, side // 2)
@@ -163,7 +182,7 @@ def _straight_lines(mask: np.ndarray, widest: float) -> tuple[np.ndarray, ...]:
         lines.append(place[there][[0, -1]])
         ink = ink[there]
         gaps.append((np.diff(np.flatnonzero(ink)).max(initial=1) - 1) / len(ink))
-        near = max(1, round(AT_BORDER * len(ink)))
+        near = max(1, round(PRINTED.at_border * len(ink)))
         whole.append(ink[:near].any() and ink[-near:].any())
     return np.array(lines), inked.sum(1) / inside.sum(1), np.array(gaps), np.array(whole)
 

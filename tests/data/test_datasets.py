@@ -13,7 +13,7 @@ from idx_files import an_l, write
 from PIL import Image
 
 from mnist_cnn.data import datasets as data
-from mnist_cnn.ink.find import frame
+from mnist_cnn.ink import frame
 
 PER_SPLIT = {True: 40, False: 10}
 

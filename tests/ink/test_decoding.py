@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from mnist_cnn.ink.decoding import (
-    MAX_FILE_BYTES,
-    MAX_SCANNED_PIXELS,
+    LIMITS,
     PictureError,
     decode,
     header_size,
@@ -111,7 +110,7 @@ def test_damaged_exif_does_not_keep_a_picture_from_being_read():
     ("kind", "content", "message"),
     [
         ("empty", b"", "it: the file is empty"),
-        ("bytes", b"x" * (MAX_FILE_BYTES + 1), "it: larger than 64 MB"),
+        ("bytes", b"x" * (LIMITS.file_bytes + 1), "it: larger than 64 MB"),
         ("format", b"GIF87", "it: not a picture; PNG, JPEG, WEBP, BMP, GIF are read"),
         ("pixels", hostile.png_claiming(4001, 4000), "it: 4001×4000 pixels are too many"),
         ("pixels", hostile.png_claiming(60_000, 60_000), "at most 16 million are read"),
@@ -132,7 +131,7 @@ def test_a_progressive_jpeg_is_refused_for_its_scans_alone():
     with pytest.raises(PictureError, match=r"30\d progressive scans of 1000×1000") as refusal:
         decode(many, "it", 1000)
     assert refusal.value.kind == "scans"
-    assert MAX_SCANNED_PIXELS < 300 * 1000 * 1000
+    assert LIMITS.scanned_pixels < 300 * 1000 * 1000
 
 
 def test_large_jpegs_come_at_a_reduced_size():
@@ -181,7 +180,7 @@ def test_the_fuzzer_finds_what_is_there(monkeypatch):
 def test_pictures_of_files_and_bytes_are_one(tmp_path):
     content = stored("webp", 6, "blue")
     (tmp_path / "a.webp").write_bytes(content)
-    from mnist_cnn.ink.find import open_picture
+    from mnist_cnn.ink import open_picture
 
     pixels = [np.asarray(open_picture(each)) for each in (content, tmp_path / "a.webp")]
     assert (pixels[0] == pixels[1]).all()

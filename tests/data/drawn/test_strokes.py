@@ -18,7 +18,7 @@ from mnist_cnn.data.drawn.strokes import (
 )
 from mnist_cnn.data.drawn.wear import KINDS as DAMAGES
 from mnist_cnn.data.drawn.wear import damage
-from mnist_cnn.ink.find import SIDE, frame, stroke_width
+from mnist_cnn.ink import SIDE, frame, stroke_width
 
 GLYPHS = [glyph for ways in ALLOGRAPHS.values() for glyph in ways.values()]
 ALL_KINDS = [*nondigits.KINDS, *nondigits.HELD_OUT_KINDS]

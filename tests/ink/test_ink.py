@@ -10,7 +10,8 @@ from PIL import Image
 
 from benchmarks import photos
 from mnist_cnn.data.drawn.strokes import Brush, draw
-from mnist_cnn.ink.find import WORK_SIDE, find_ink, frame, stroke_width
+from mnist_cnn.ink import WORK_SIDE, find_ink, frame, stroke_width
+from mnist_cnn.ink.geometry import distances
 
 PEN = Brush("round", 0.08)
 
@@ -223,6 +224,31 @@ def test_large_pictures_are_reduced():
     assert find_ink(tall).levels.shape == (WORK_SIDE, round(900 * WORK_SIDE / 4000))
     jpeg = saved(np.full((6000, 8000), 255, np.uint8), "JPEG")  # 48 million pixels
     assert max(find_ink(jpeg).levels.shape) <= WORK_SIDE
+
+
+def test_distances_are_those_of_every_machine():
+    """Three diagonal steps: 4.19999981 with Intel's IPP, 4.19998169 on ARM and in browsers."""
+    mask = np.ones((9, 9), np.uint8)
+    mask[0, 0] = 0
+    used = cv2.ipp.useIPP()
+    assert distances(mask)[3, 3] == np.float32(4.19998169)
+    assert cv2.ipp.useIPP() == used
+
+
+def test_frames_do_not_depend_on_what_opencv_may_use():
+    """Small drawings are enlarged, and their strokes changed: both differ with Intel's IPP."""
+    drawings = [
+        cv2.resize(sketch(digit), (side, side), interpolation=cv2.INTER_AREA)
+        for digit in range(10)
+        for side in (24, 40, 280)
+    ]
+    used = cv2.ipp.useIPP()
+    frames = [frame(find_ink(drawing)) for drawing in drawings]
+    try:
+        cv2.ipp.setUseIPP(False)
+        assert all((frame(find_ink(d)) == f).all() for d, f in zip(drawings, frames, strict=True))
+    finally:
+        cv2.ipp.setUseIPP(used)
 
 
 def test_stroke_width_of_a_bar():
