@@ -72,8 +72,8 @@ def _checked(array: Any) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         what = "None" if array is None else f"a {type(array).__name__}"
         raise ValueError(
-            f"cannot read {what} as a picture: pass a path, bytes, a PIL image or a numpy array; "
-            "for several pictures a list of them"
+            f"cannot read {what} as a picture: pass a path, bytes, a PIL image, a numpy array or a "
+            "tensor; for several pictures a list of them"
         )
     shape = array.shape
     if array.ndim == 2:

@@ -10,14 +10,11 @@ from torch.nn import functional as F
 from mnist_cnn.network import Network
 from mnist_cnn.report import Evaluation
 
-ECE_BINS = 15
-WILSON_Z = 1.96
 # Test frames of MNIST whose label five people did not uphold by majority: 15 of the 100 candidates
 # of Northcutt et al. 2021 (arXiv 2103.14749, data `mnist_mturk.json`). Counted from 0.
 DOUBTFUL_MNIST_LABELS = (
     947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729,
 )  # fmt: skip
-TEMPERATURES = torch.logspace(-1, 0.7, 400)  # 0.1 to 5
 
 
 def evaluate(model: Network, frames: Tensor, labels: Tensor, batch_size: int = 1000) -> Evaluation:
@@ -67,8 +64,9 @@ def raw_logits(model: Network, frames: Tensor, batch_size: int = 1000) -> Tensor
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """What to divide logits by for the smallest cross-entropy (Guo et al. 2017)."""
-    losses = torch.stack([F.cross_entropy(logits / t, labels) for t in TEMPERATURES])
-    return TEMPERATURES[losses.argmin()].item()
+    temperatures = torch.logspace(-1, 0.7, 400)  # 0.1 to 5
+    losses = torch.stack([F.cross_entropy(logits / t, labels) for t in temperatures])
+    return temperatures[losses.argmin()].item()
 
 
 def evidence(logits: Tensor) -> Tensor:
@@ -88,15 +86,16 @@ def fit_threshold(logits: Tensor, refused: float) -> float:
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
     """The 95 % interval of a proportion (Wilson 1927)."""
-    rate, z2 = successes / n, WILSON_Z**2
+    z = 1.96  # 95 % of a normal distribution lie no farther from its mean, in deviations
+    rate, z2 = successes / n, z**2
     centre = rate + z2 / (2 * n)
-    spread = WILSON_Z * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
+    spread = z * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
     low, high = (centre - spread) / (1 + z2 / n), (centre + spread) / (1 + z2 / n)
     return max(low, 0.0), min(high, 1.0)  # which rounding may pass
 
 
-def calibration_error(confidence: Tensor, correct: Tensor) -> float:
+def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy over equal-width bins, weighted by their size."""
-    bins = (confidence * ECE_BINS).long().clamp(max=ECE_BINS - 1)
-    gap = torch.zeros(ECE_BINS).index_add(0, bins, confidence - correct.float())
+    bin_of = (confidence * bins).long().clamp(max=bins - 1)
+    gap = torch.zeros(bins).index_add(0, bin_of, confidence - correct.float())
     return (gap.abs().sum() / len(confidence)).item()

@@ -1,8 +1,8 @@
 """Reading several digits: `read` turns a picture of writing into a `Reading`.
 
-Neighbouring pieces of a line, one to `MOST_PIECES` at a time, are candidates for a digit. The
+Neighbouring pieces of a line, a few at a time, are candidates for a digit. The
 network reads them all in one batch, and the best way through the line decides which of them are
-digits: a lattice searched for its best path, as in LeCun et al. 1998 (sections V and VI) and Matan
+digits: a lattice searched for its best route, as in LeCun et al. 1998 (sections V and VI) and Matan
 et al. 1992. What is not read for sure is cut along other slants, too; the best way of all is taken.
 What a candidate is worth is stated in `Candidate.worth`, and what two neighbours cost in `_clash`,
 in nats, so that a probability and a rule of geometry weigh alike.
@@ -22,9 +22,8 @@ from mnist_cnn.ink import SIDE, Ink, find_ink, frame
 from mnist_cnn.network import Network
 from mnist_cnn.reading.evaluation import evidence
 from mnist_cnn.reading.pieces import (
-    EDGE,
-    MOST_ON_PAGE,
-    SMALL,
+    CUTTING,
+    LAYOUT,
     Line,
     Page,
     Piece,
@@ -32,71 +31,107 @@ from mnist_cnn.reading.pieces import (
     cut_again,
     find_pieces,
 )
-from mnist_cnn.reading.prediction import Prediction, read_frames
+from mnist_cnn.reading.prediction import Prediction, as_picture, read_frames
 from mnist_cnn.reading.reasons import Reason
 
-HEALED = 0.5  # pen widths: what a cut took from a digit is given back, so far from it
-# From the line's slant: how doubtful digits are cut, too. Four slants take 1.3 to 1.7
-# times as long as two, and read 495 of 640 touching rows where two read 472 (benchmarks/rows.py,
-# seeds 4711, 5822, 6933 and 7044).
-LEANS = (-0.4, -0.2, 0.2, 0.4)
-LEANING = 1.0  # nats against them
-MOST_DOUBTFUL = 24  # stretches of a page that are cut again; one with more holds no digits
-MOST_PIECES = 8  # in one digit
-WIDEST = 1.6  # of the line's height: nothing wider is one digit, unless it stands alone
-MOST_WHITE = 0.3  # of the line's height: no digit has a wider gap from top to bottom
-FLAT = 2.5  # widths per height: a stroke this flat is a minus or a rule, not a digit
 
-# What a candidate is worth, in nats, and what it costs to leave ink unread. The weights were fitted
-# as a whole, to make the right texts of 480 generated rows of MNIST training digits and drawn ones
-# (benchmarks/rows.py, seed 102, spaced ones counting twice) likelier than all other texts of the
-# lattice (LeCun et al. 1998, section VI). Two networks gave nearly the same weights. Those of the
-# evidence were scaled when the threshold was lowered.
-LEAST_PROB = 1e-4  # the network's probability of a candidate counts as no less
-SURE = 1.5  # per nat of that probability
-EVIDENCE = 1.6  # for evidence as high as the network's threshold …
-WHOLE = 1.2  # … and more for ink with white on both sides, which is seldom two digits …
-MOST_EVIDENCE = 2.9  # … for up to so many times the threshold
-DIGIT = 1.5  # against each digit
-CUT = 0.8  # against each stroke that is cut
-WIDE = 1.8  # against width over `USUAL_WIDTH`, per line height
-USUAL_WIDTH = 0.8  # of the line's height
-LOW = 2.7  # against what a digit lacks of `USUAL_HEIGHT`, per line height
-USUAL_HEIGHT = 0.8  # of the line's height
-LYING = 1.0  # against width over the digit's own height, per height
-SKIP = 6.0  # against leaving a piece as high as the line unread, by the cube of its height …
-SKIP_ANY = 1.6  # … and against leaving any: a scrap that a cut left over costs little more
+@dataclass(frozen=True)
+class Shape:
+    """What may be one digit, and how it is cut out. Lengths are in heights of the line.
 
-# What it costs when two neighbours do not lie side by side: halves of one digit lie so. Chosen by
-# hand: of 611 touching pairs that were read right (benchmarks/rows.py, seed 4711), none had less
-# than 0.74 of the height in common, and one in a hundred more than 0.79 of the width.
-OVER = 10.0  # against one over the other: by what their common height …
-LEVEL = 0.75  # … lacks of this share of the shorter one's
-INSIDE = 8.0  # against one in the other: by what their common width …
-REACHING = 0.7  # … exceeds of the narrower one's; so far a 7's bar may reach
+    Set by hand, and checked as a whole with benchmarks/rows.py.
+    """
 
-# Connected ink that is not one sure digit is no writing at all if the best way through it is worth
-# little. Of 182 letters, shapes and doodles of which digits were read, 95 are passed over by this,
-# and of 278 rows (benchmarks/rows.py, seed 8155) that were read right, one is lost.
-LEAST_WORTH = -0.5  # nats: no less …
-MOST_UNREAD = 0.1  # … and where more of the ink than this share is left unread …
-WORTH_OF_EACH = 1.5  # … no less for each digit
+    most_pieces: int = 8  # in one digit
+    widest: float = 1.6  # nothing wider is one digit, unless it stands alone
+    most_white: float = 0.3  # no digit has a wider gap from top to bottom
+    flattest: float = 2.5  # widths per height: a stroke this flat is a minus or a rule
+    healed: float = 0.5  # pen widths: what a cut took from a digit is given back, so far from it
 
-# A digit that the network refuses is read among digits: there it is more likely to be one.
-AMONG = 0.5  # of a line's digits must be accepted …
-LEAST_AMONG = 0.35  # … and its evidence be so much of the threshold: a plus sign has less
+
+@dataclass(frozen=True)
+class Worth:
+    """What a candidate is worth, and what it costs to leave ink unread, in nats.
+
+    Fitted as a whole, to make the right texts of 480 generated rows of MNIST training digits and
+    drawn ones (benchmarks/rows.py, seed 102, spaced ones counting twice) likelier than all other
+    texts of the lattice (LeCun et al. 1998, section VI). Two networks gave nearly the same weights.
+    Those of the evidence were scaled when the threshold was lowered.
+    """
+
+    least_prob: float = 1e-4  # the network's probability of a candidate counts as no less
+    sure: float = 1.5  # per nat of that probability
+    evidence: float = 1.6  # for evidence as high as the network's threshold …
+    uncut: float = 1.2  # … and more for ink with white on both sides: it is seldom two digits …
+    most_evidence: float = 2.9  # … for up to so many times the threshold
+    digit: float = 1.5  # against each digit
+    cut: float = 0.8  # against each stroke that is cut
+    wide: float = 1.8  # against width over the usual, per line height
+    usual_width: float = 0.8  # of the line's height
+    low: float = 2.7  # against what a digit lacks of the usual height, per line height
+    usual_height: float = 0.8  # of the line's height
+    lying: float = 1.0  # against width over the digit's own height, per height
+    skip: float = 6.0  # against leaving a piece as high as the line unread, by its height cubed …
+    skip_any: float = 1.6  # … and any: a scrap that a cut left over costs little more
+
+
+@dataclass(frozen=True)
+class Clash:
+    """What it costs, in nats, when two neighbours do not lie side by side, as halves of a digit do.
+
+    Set by hand: of 611 touching pairs that were read right (benchmarks/rows.py, seed 4711), none
+    had less than 0.74 of the height in common, and one in a hundred more than 0.79 of the width.
+    """
+
+    over: float = 10.0  # against one over the other: by what their common height …
+    level: float = 0.75  # … lacks of this share of the shorter one's
+    inside: float = 8.0  # against one in the other: by what their common width …
+    reaching: float = 0.7  # … exceeds of the narrower one's; so far a 7's bar may reach
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """When a line is looked at again, and what is passed over or accepted after all."""
+
+    # From the line's slant: how doubtful digits are cut, too. Four slants take 1.3 to 1.7 times as
+    # long as two, and read 495 of 640 touching rows where two read 472 (benchmarks/rows.py, seeds
+    # 4711, 5822, 6933 and 7044).
+    leans: tuple[float, ...] = (-0.4, -0.2, 0.2, 0.4)
+    leaning: float = 1.0  # nats against them
+    most: int = 24  # stretches of a page that are cut again; one with more holds no digits
+    # Connected ink that is not one sure digit is no writing if the best way through it is worth
+    # little. Of 182 letters, shapes and doodles of which digits were read, 95 are passed over by
+    # this, and of 278 rows (benchmarks/rows.py, seed 8155) that were read right, one is lost.
+    least_worth: float = -0.5  # nats: no less …
+    most_unread: float = 0.1  # … and where more of the ink than this share is left unread …
+    worth_of_each: float = 1.5  # … no less for each digit
+    # A digit that the network refuses is read among digits: there it is more likely to be one.
+    among: float = 0.5  # of a line's digits must be accepted …
+    least_among: float = 0.35  # … and its evidence be so much of the threshold: a plus has less
+
+
+SHAPE, WORTH, CLASH, DOUBT = Shape(), Worth(), Clash(), Doubt()
 
 
 @dataclass(frozen=True, eq=False)
 class ReadDigit:
-    """One digit of a reading."""
+    """One digit of a reading.
 
-    box: tuple[int, int, int, int]  # x, y, width, height, in pixels of the picture as given
-    digit: int  # index of the class
-    label: str  # name of the class: "7", or "Q" for a network that reads letters
-    confidence: float  # probability of `digit`, in [0, 1]
-    probs: np.ndarray = field(repr=False)  # (classes,) float32, sums to 1
-    frame: np.ndarray = field(repr=False)  # (28, 28) uint8, what the network saw
+    Attributes:
+        box: x, y, width and height in pixels of the picture as given.
+        digit: index of the class.
+        label: name of the class: "7", or "Q" for a network that reads letters.
+        confidence: probability of `digit`, in [0, 1].
+        probs: `(classes,)` float32, sums to 1.
+        frame: `(28, 28)` uint8, what the network saw.
+    """
+
+    box: tuple[int, int, int, int]
+    digit: int
+    label: str
+    confidence: float
+    probs: np.ndarray = field(repr=False)
+    frame: np.ndarray = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Box, digit, label, confidence and probs as JSON holds them."""
@@ -111,10 +146,15 @@ class ReadDigit:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """All digits of a picture."""
+    """All digits of a picture.
 
-    lines: tuple[tuple[ReadDigit, ...], ...]  # from top to bottom, each from left to right
-    reason: Reason | None = None  # why there is no digit
+    Attributes:
+        lines: from top to bottom, the digits of each from left to right.
+        reason: why there is no digit; None if there is one.
+    """
+
+    lines: tuple[tuple[ReadDigit, ...], ...]
+    reason: Reason | None = None
 
     @property
     def digits(self) -> tuple[ReadDigit, ...]:
@@ -146,19 +186,19 @@ class Candidate:
     height: float  # in line heights, like all lengths below
     width: float
     cut: float  # strokes cut on its left
-    whole: bool  # nothing is cut on its left and right
+    uncut: bool  # nothing is cut on its left and right
     frame: np.ndarray
 
     def worth(self, answer: Prediction, support: float) -> float:
         """How likely it is that this is one digit, in nats; `support` is evidence in thresholds."""
         return (
-            SURE * np.log(max(answer.confidence, LEAST_PROB))
-            + (EVIDENCE + WHOLE * self.whole) * min(support, MOST_EVIDENCE)
-            - DIGIT
-            - CUT * self.cut
-            - WIDE * max(0, self.width - USUAL_WIDTH)
-            - LOW * max(0, USUAL_HEIGHT - self.height)
-            - LYING * max(0, self.width / self.height - 1)
+            WORTH.sure * np.log(max(answer.confidence, WORTH.least_prob))
+            + (WORTH.evidence + WORTH.uncut * self.uncut) * min(support, WORTH.most_evidence)
+            - WORTH.digit
+            - WORTH.cut * self.cut
+            - WORTH.wide * max(0, self.width - WORTH.usual_width)
+            - WORTH.low * max(0, WORTH.usual_height - self.height)
+            - WORTH.lying * max(0, self.width / self.height - 1)
         )
 
 
@@ -177,7 +217,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """Where the search for a path stands: its last step, and the way before it, shared by many."""
+    """Where the search for a route stands: its last step, and the way before it, shared by many."""
 
     worth: float  # of all its steps, nats
     last: Step | None = None
@@ -193,7 +233,7 @@ class Way:
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class Route:
     """A way through a line, or through a part of it."""
 
     page: Page
@@ -220,7 +260,7 @@ class Path:
 
     def part(self, start: int, stop: int | None = None) -> Self:
         """The steps from one to another."""
-        return Path(self.page, self.line, self.steps[start:stop])
+        return Route(self.page, self.line, self.steps[start:stop])
 
     def stretches(self) -> list[Self]:
         """The parts that have white between them."""
@@ -230,12 +270,12 @@ class Path:
 
 
 def read(model: Network, image: Any) -> Reading:
-    """Read all digits of a picture: the ink of whatever `find_ink` takes, by `read_ink`.
+    """Read all digits of one picture, as `predict` takes it, line by line: see `read_ink`.
 
     Raises:
         ValueError: the picture cannot be read.
     """
-    return read_ink(model, find_ink(image))
+    return read_ink(model, find_ink(as_picture(image)))
 
 
 def read_ink(model: Network, ink: Ink, thorough: bool = True) -> Reading:
@@ -253,29 +293,29 @@ def read_ink(model: Network, ink: Ink, thorough: bool = True) -> Reading:
     page = find_pieces(levels)
     if not page.lines:
         return Reading((), Reason.NO_INK)
-    if sum(len(line.pieces) for line in page.lines) > MOST_ON_PAGE:
+    if sum(len(line.pieces) for line in page.lines) > CUTTING.most_on_page:
         return Reading((), Reason.TOO_MUCH)
     found = candidates(page, levels)
     if not found:
         return Reading((), Reason.NO_SHAPE)
-    paths = [path.stretches() for path in _paths(model, page, found)]
-    doubtful = [each for path in paths for each in path if not each.is_sure]
-    if not thorough or len(doubtful) > MOST_DOUBTFUL:
+    routes = [route.stretches() for route in _routes(model, page, found)]
+    doubtful = [each for route in routes for each in route if not each.is_sure]
+    if not thorough or len(doubtful) > DOUBT.most:
         doubtful = []
     lines = []
-    for path in paths:
+    for route in routes:
         parts = []
-        for each in path:
+        for each in route:
             cut = _cut_otherwise(model, levels, each) if each in doubtful else [each]
             if len(each.steps) == 1 or _is_writing(cut):
                 parts += cut
         digits = [step for part in parts for step in part.steps if step.candidate]
         accepted = [step.answer.digit is not None for step in digits]
-        among = sum(accepted) >= AMONG * len(accepted)
+        among = sum(accepted) >= DOUBT.among * len(accepted)
         kept = [
             step
             for step, good in zip(digits, accepted, strict=True)
-            if good or (among and step.support >= LEAST_AMONG)
+            if good or (among and step.support >= DOUBT.least_among)
         ]
         names = model.config.class_names
         lines.append(tuple(_digit(step.candidate, step.answer, ink.scale, names) for step in kept))
@@ -283,17 +323,17 @@ def read_ink(model: Network, ink: Ink, thorough: bool = True) -> Reading:
     return Reading(lines, None if lines else Reason.NO_DIGIT)
 
 
-def _is_writing(stretch: list[Path]) -> bool:
+def _is_writing(stretch: list[Route]) -> bool:
     """Whether connected ink is digits, by its parts: a stroke cut out of a letter is a good 1."""
-    worth = sum(path.worth for path in stretch)
-    digits = sum(step.candidate is not None for path in stretch for step in path.steps)
-    areas = np.sum([path.areas() for path in stretch], axis=0)
-    if areas[0] > MOST_UNREAD * areas.sum() and worth < WORTH_OF_EACH * digits:
+    worth = sum(route.worth for route in stretch)
+    digits = sum(step.candidate is not None for route in stretch for step in route.steps)
+    areas = np.sum([route.areas() for route in stretch], axis=0)
+    if areas[0] > DOUBT.most_unread * areas.sum() and worth < DOUBT.worth_of_each * digits:
         return False
-    return worth >= LEAST_WORTH
+    return worth >= DOUBT.least_worth
 
 
-def _paths(model: Network, page: Page, found: list[Candidate]) -> list[Path]:
+def _routes(model: Network, page: Page, found: list[Candidate]) -> list[Route]:
     """The best way through each of the page's lines, by its candidates."""
     steps: list[list[Step]] = [[] for _ in page.lines]
     if found:
@@ -303,11 +343,12 @@ def _paths(model: Network, page: Page, found: list[Candidate]) -> list[Path]:
             worth = each.worth(answer, support)
             steps[each.line].append(Step(each.start, each.stop, worth, each, answer, support))
     return [
-        Path(page, line, _best_path(line, own)) for line, own in zip(page.lines, steps, strict=True)
+        Route(page, line, _best_route(line, own))
+        for line, own in zip(page.lines, steps, strict=True)
     ]
 
 
-def _cut_otherwise(model: Network, ink: np.ndarray, stretch: Path) -> list[Path]:
+def _cut_otherwise(model: Network, ink: np.ndarray, stretch: Route) -> list[Route]:
     """The stretch, in parts, each cut along the slant that makes it worth most."""
     rest, parts = _best_slant(model, ink, stretch), []
     # Two neighbours may part along another slant than the next two.
@@ -320,13 +361,13 @@ def _cut_otherwise(model: Network, ink: np.ndarray, stretch: Path) -> list[Path]
     return [*parts, rest]
 
 
-def _best_slant(model: Network, ink: np.ndarray, path: Path) -> Path:
-    """The path, or a way through the same ink cut along another slant."""
-    best, start, stop = path, path.steps[0].start, path.steps[-1].stop
-    for lean in LEANS:
-        again = cut_again(path.page, ink, path.line, start, stop, lean)
-        for way in _paths(model, again, candidates(again, ink)):
-            if way.worth > max(best.worth, path.worth + LEANING):
+def _best_slant(model: Network, ink: np.ndarray, route: Route) -> Route:
+    """The route, or a way through the same ink cut along another slant."""
+    best, start, stop = route, route.steps[0].start, route.steps[-1].stop
+    for lean in DOUBT.leans:
+        again = cut_again(route.page, ink, route.line, start, stop, lean)
+        for way in _routes(model, again, candidates(again, ink)):
+            if way.worth > max(best.worth, route.worth + DOUBT.leaning):
                 best = way
     return best
 
@@ -347,7 +388,7 @@ def candidates(page: Page, ink: np.ndarray) -> list[Candidate]:
     found = []
     for number, line in enumerate(page.lines):
         for start in range(len(line.pieces)):
-            for stop in range(start + 1, min(start + MOST_PIECES, len(line.pieces)) + 1):
+            for stop in range(start + 1, min(start + SHAPE.most_pieces, len(line.pieces)) + 1):
                 candidate = _candidate(page, ink, number, start, stop)
                 if candidate is not None:
                     found.append(candidate)
@@ -362,9 +403,13 @@ def _candidate(page: Page, ink: np.ndarray, number: int, start: int, stop: int) 
     width = (max(piece.end for piece in run) - min(piece.start for piece in run)) / line.height
     alone = len(run) == len(line.pieces) and not line.is_part
     white = _white(run) / line.height
-    if height < SMALL or width > FLAT * height or (width > WIDEST and not alone):
+    if (
+        height < LAYOUT.small
+        or width > SHAPE.flattest * height
+        or (width > SHAPE.widest and not alone)
+    ):
         return None
-    if white > MOST_WHITE:
+    if white > SHAPE.most_white:
         return None
     seen = frame(_ink_of(run, page, ink))
     cut = run[0].cut, (line.pieces[stop] if stop < len(line.pieces) else line).cut
@@ -375,13 +420,16 @@ def _ink_of(run: tuple[Piece, ...], page: Page, ink: np.ndarray) -> np.ndarray:
     """The ink of some pieces and nothing else."""
     left, top, right, bottom = around(run)
     # The soft edge lies around the box. An MNIST record stays whole, so that its frame is itself.
-    part = np.s_[max(top - EDGE, 0) : bottom + EDGE, max(left - EDGE, 0) : right + EDGE]
+    part = np.s_[
+        max(top - CUTTING.soft_edge, 0) : bottom + CUTTING.soft_edge,
+        max(left - CUTTING.soft_edge, 0) : right + CUTTING.soft_edge,
+    ]
     if ink.shape == (SIDE, SIDE):
         part = np.s_[:, :]
     numbers = page.numbers[part]
     own = (numbers >= run[0].number) & (numbers <= run[-1].number)
     # Where digits cross, the ink is both's: to either side of a cut half a pen's width is kept.
-    reach = (2 * round(HEALED * page.pen) + 1,) * 2
+    reach = (2 * round(SHAPE.healed * page.pen) + 1,) * 2
     near = cv2.dilate(own.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, reach))
     own = (near > 0) & (numbers > 0)
     return np.where(own, ink[part], 0).astype(np.float32)
@@ -396,12 +444,12 @@ def _white(run: tuple[Piece, ...]) -> float:
     return white
 
 
-def _best_path(line: Line, steps: list[Step]) -> list[Step]:
+def _best_route(line: Line, steps: list[Step]) -> list[Step]:
     """The best way through the line: every piece is in one digit, or skipped (Viterbi 1967)."""
     skips = []
     for start, piece in enumerate(line.pieces):
         height = (piece.box[3] - piece.box[1]) / line.height
-        skips.append(Step(start, start + 1, -SKIP * height**3 - SKIP_ANY))
+        skips.append(Step(start, start + 1, -WORTH.skip * height**3 - WORTH.skip_any))
     ends: dict[int, list[Way]] = {0: [Way(0.0)]}  # the ways up to a piece, one per last step
     for step in sorted([*skips, *steps], key=lambda step: step.stop):
         ways = ends[step.start]
@@ -428,8 +476,8 @@ def _clash(last: Step | None, step: Step) -> float:
     )
     if common_width <= 0:
         return 0.0
-    over, inside = LEVEL - common_height, common_width - REACHING
-    return OVER * max(0.0, over) + INSIDE * max(0.0, inside)
+    over, inside = CLASH.level - common_height, common_width - CLASH.reaching
+    return CLASH.over * max(0.0, over) + CLASH.inside * max(0.0, inside)
 
 
 def _digit(

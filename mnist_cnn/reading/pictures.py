@@ -17,7 +17,7 @@ from mnist_cnn.reading.lattice import read_ink
 from mnist_cnn.reading.prediction import predict_ink
 
 logger = logging.getLogger(__name__)
-PICTURE_HEIGHT, BAR = 280, 8  # pixels of a mistake's picture, and between its parts
+HEIGHT = 280  # pixels of a mistake's picture
 MOST_NAMED = 20  # characters of a label or an answer in a picture's name
 
 
@@ -35,30 +35,30 @@ class PictureEvaluation:
     wrong: int  # labelled pictures with a wrong answer
     unreadable: int  # files that are no picture; those with a label count as refused
     nondigit_refused: float | None  # share of the readable non-digits that were refused
-    per_class: dict[str, float]  # accuracy by label; by number of digits where rows are read
+    per_class: dict[str, float]  # accuracy by label; by number of digits where several are read
     seconds: float
 
 
 @dataclass(frozen=True)
-class _Row:
-    """A row of the CSV."""
+class _Entry:
+    """What the CSV says of one picture."""
 
-    line: int  # of the file, counted from 1
+    number: int  # of its line of text, counted from 1
     file: Path
     label: str  # what is written; "" if it is no digit
 
 
 @dataclass(frozen=True)
 class _Answered:
-    """A row of the CSV and what the model made of it."""
+    """An entry of the CSV and what the model made of it."""
 
-    row: _Row
+    entry: _Entry
     answer: str  # "" if it was refused
     is_picture: bool
 
     @property
     def is_right(self) -> bool:
-        return self.answer == self.row.label
+        return self.answer == self.entry.label
 
 
 def evaluate_pictures(
@@ -70,7 +70,7 @@ def evaluate_pictures(
         table: a CSV, also with semicolons or tabs, with the columns `file` (relative to it) and
             `label`: one digit (or another class's name), with `several` a string of digits, in
             which spaces and new lines do not count, or nothing for a picture of none.
-        several: read rows of digits rather than one digit a picture.
+        several: read all digits of each picture rather than one.
         wrong_dir: where to write every mistake: the picture, the ink that was found, and the
             frames that the network saw, beside each other.
 
@@ -79,14 +79,14 @@ def evaluate_pictures(
             nothing is read then.
     """
     start, names = time.perf_counter(), model.config.class_names
-    rows = list(_rows(table, several, names))
+    entries = list(_entries(table, several, names))
     if wrong_dir:
         wrong_dir.mkdir(parents=True, exist_ok=True)
-    answers = [_answered(model, row, several, wrong_dir) for row in rows]
-    labelled = [each for each in answers if each.row.label]
+    answers = [_answered(model, entry, several, wrong_dir) for entry in entries]
+    labelled = [each for each in answers if each.entry.label]
     groups = defaultdict(list)
     for each in labelled:
-        groups[str(len(each.row.label)) if several else each.row.label].append(each)
+        groups[str(len(each.entry.label)) if several else each.entry.label].append(each)
     return PictureEvaluation(
         n=len(answers),
         labelled=len(labelled),
@@ -95,7 +95,7 @@ def evaluate_pictures(
         wrong=sum(bool(each.answer) and not each.is_right for each in labelled),
         unreadable=sum(not each.is_picture for each in answers),
         nondigit_refused=_share_right(
-            [each for each in answers if not each.row.label and each.is_picture]
+            [each for each in answers if not each.entry.label and each.is_picture]
         ),
         per_class={name: _share_right(group) for name, group in sorted(groups.items())},
         seconds=time.perf_counter() - start,
@@ -106,7 +106,7 @@ def _share_right(answers: list[_Answered]) -> float | None:
     return sum(each.is_right for each in answers) / len(answers) if answers else None
 
 
-def _rows(table: Path, several: bool, names: tuple[str, ...]) -> Iterator[_Row]:
+def _entries(table: Path, several: bool, names: tuple[str, ...]) -> Iterator[_Entry]:
     for line, cells in _cells(table):
         file, label = ((cells[name] or "").strip() for name in ("file", "label"))
         if not file or cells["label"] is None:
@@ -120,7 +120,7 @@ def _rows(table: Path, several: bool, names: tuple[str, ...]) -> Iterator[_Row]:
                 f"{table}, line {line}: label {label!r:.80} must be {kind} {', '.join(names)}, "
                 "or empty"
             )
-        yield _Row(line, table.parent / file, label)
+        yield _Entry(line, table.parent / file, label)
 
 
 def _cells(table: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
@@ -145,13 +145,13 @@ def _cells(table: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     yield from rows
 
 
-def _answered(model: Network, row: _Row, several: bool, wrong_dir: Path | None) -> _Answered:
+def _answered(model: Network, entry: _Entry, several: bool, wrong_dir: Path | None) -> _Answered:
     try:
-        picture = open_picture(row.file)
+        picture = open_picture(entry.file)
         ink = find_ink(picture)
     except ValueError as error:
         logger.warning("%s", error)
-        return _Answered(row, "", is_picture=False)
+        return _Answered(entry, "", is_picture=False)
     if several:
         reading = read_ink(model, ink)
         text = reading.text.replace("\n", "")
@@ -159,7 +159,7 @@ def _answered(model: Network, row: _Row, several: bool, wrong_dir: Path | None) 
     else:
         prediction = predict_ink(model, ink)
         text, frames = prediction.label or "", [prediction.frame]
-    answered = _Answered(row, text, is_picture=True)
+    answered = _Answered(entry, text, is_picture=True)
     if wrong_dir and not answered.is_right:
         levels = np.round(ink.levels * 255).astype(np.uint8)
         greys = [Image.fromarray(grey) for grey in (levels, *frames)]
@@ -169,22 +169,23 @@ def _answered(model: Network, row: _Row, several: bool, wrong_dir: Path | None) 
 
 def _name(mistake: _Answered) -> str:
     """The name of a mistake's picture."""
-    row = mistake.row
-    label, answer = (text[:MOST_NAMED] or "nothing" for text in (row.label, mistake.answer))
-    return f"{row.line}-{label}-as-{answer}-{row.file.stem}.png".replace("/", "_")
+    entry = mistake.entry
+    label, answer = (text[:MOST_NAMED] or "nothing" for text in (entry.label, mistake.answer))
+    return f"{entry.number}-{label}-as-{answer}-{entry.file.stem}.png".replace("/", "_")
 
 
 def _beside_each_other(pictures: list[Image.Image]) -> Image.Image:
-    """Pictures at `PICTURE_HEIGHT`, with grey bars between them and under transparent ones."""
-    widths = [max(1, round(each.width * PICTURE_HEIGHT / each.height)) for each in pictures]
-    whole = Image.new("RGB", (sum(widths) + BAR * (len(widths) - 1), PICTURE_HEIGHT), "grey")
+    """Pictures `HEIGHT` high, with grey bars between them and under transparent ones."""
+    bar = 8  # pixels
+    widths = [max(1, round(each.width * HEIGHT / each.height)) for each in pictures]
+    whole = Image.new("RGB", (sum(widths) + bar * (len(widths) - 1), HEIGHT), "grey")
     left = 0
     for each, width in zip(pictures, widths, strict=True):
-        way = Image.Resampling.BOX if each.height > PICTURE_HEIGHT else Image.Resampling.NEAREST
+        way = Image.Resampling.BOX if each.height > HEIGHT else Image.Resampling.NEAREST
         if each.mode[0] in "IF":  # 16 bits or more a pixel
             levels = np.asarray(each, np.float32)
             each = Image.fromarray(np.round(255 * levels / max(levels.max(), 1e-6)).astype("u1"))
-        each = each.convert("RGBA").resize((width, PICTURE_HEIGHT), way)
+        each = each.convert("RGBA").resize((width, HEIGHT), way)
         whole.paste(each, (left, 0), each)
-        left += width + BAR
+        left += width + bar
     return whole

@@ -14,28 +14,44 @@ import numpy as np
 from mnist_cnn.ink import stroke_width
 
 INKED = 0.3  # ink above this belongs to a component: weaker edges of two digits may run together
-EDGE = 3  # pixels: fainter ink so near a piece is its soft edge
 
-# A component under this share of a neighbour's height is a part of it or a speck: a hat, a bar, a
-# comma, a minus sign. In MNIST and in the generated strokes no whole digit is so low.
-SMALL = 0.4
-BESIDE = 0.5  # of the taller one's height: how far a small part may lie from what it belongs to
-ABOVE = 0.2  # of the taller one's height: a hat floats no higher than this
-SPECK = 0.12  # of the taller one's height: a small part no longer than this is dust or a dot
-SAME_LINE = 0.5  # of the lower one's height: neighbours that overlap this much share a line
-RULE = 1.3  # of the line's height: a small part that is wider is a rule, below several digits
-WITHIN = 0.6  # of its width: a small part that lies so far over a tall one belongs to it
-STACKED = 0.8  # of the narrower one's width: the halves of a broken digit lie over each other
 
-ROWS = 48  # pixels: the height at which seams are searched
-THROUGH = (12, 24, 36)  # of these rows: seams are sought through their pixels, high, middle and low
+@dataclass(frozen=True)
+class Layout:
+    """Which parts share a line, and which belong to one digit.
+
+    Lengths are in heights of the taller part. Set by hand, and checked with benchmarks/rows.py.
+    """
+
+    # Lower than this a component is a part of its neighbour or a speck: a hat, a bar, a comma, a
+    # minus sign. In MNIST and in the generated strokes no whole digit is so low.
+    small: float = 0.4
+    beside: float = 0.5  # how far a small part may lie from what it belongs to
+    above: float = 0.2  # a hat floats no higher than this
+    speck: float = 0.12  # a small part no longer than this is dust or a dot
+    same_line: float = 0.5  # of the lower one: neighbours that overlap this much share a line
+    rule: float = 1.3  # of the line: a small part that is wider is a rule, below several digits
+    within: float = 0.6  # of its width: a small part so far over a tall one belongs to it
+    stacked: float = 0.8  # of the narrower one's width: halves of a digit lie over each other
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How a line is cut. Set by hand, and checked with benchmarks/rows.py."""
+
+    soft_edge: int = 3  # pixels: fainter ink so near a piece is its soft edge
+    raster: int = 48  # pixels: the height at which seams are searched
+    through: tuple[int, ...] = (12, 24, 36)  # rows of it through which seams are sought
+    narrow: float = 0.4  # of the line's height: what is no wider holds one digit
+    apart: float = 0.12  # of the line's height: seams lie no closer, about a pen's width
+    bend: float = 0.15  # ink pixels that a seam pays for each step aside
+    most_strokes: float = 3.5  # a seam that crosses more goes through a digit, not between two
+    least_area: float = 0.03  # of the line's height, squared: with less ink it is no piece
+    most_on_page: int = 2000  # a page of 500 digits has as many pieces, and takes seconds
+
+
+LAYOUT, CUTTING = Layout(), Cutting()
 SLANTS = np.linspace(-0.5, 0.7, 13)  # pixels to the left per pixel downwards; most hands lean right
-NARROW = 0.4  # of the line's height: what is no wider holds one digit
-SEAM_EVERY = 0.12  # of the line's height: seams lie no closer, about a pen's width
-BEND = 0.15  # ink pixels that a seam pays for each step aside
-MOST_STROKES = 3.5  # a seam that crosses more goes through a digit, not between two
-MOST_ON_PAGE = 2000  # pieces: a page of 500 digits has as many, and takes seconds
-LEAST_AREA = 0.03  # of the line's height, squared: a piece with less ink stays with its neighbour
 
 
 @dataclass(frozen=True)
@@ -95,17 +111,19 @@ class _Part:
 
 
 def find_pieces(ink: np.ndarray) -> Page:
-    """The lines and pieces of `(H, W)` ink in [0, 1], until there are more than `MOST_ON_PAGE`."""
+    """The lines and pieces of `(H, W)` ink in [0, 1], until there are too many for one page."""
     numbers, lines, count = np.zeros(ink.shape, np.int32), [], 0
     for parts in _lines(_components(ink)):
         tallest = max(part.height for part in parts)
-        height = float(np.median([p.height for p in parts if p.height >= SMALL * tallest]))
-        parts = [p for p in parts if p.height >= SMALL * height or p.width <= RULE * height]
+        height = float(np.median([p.height for p in parts if p.height >= LAYOUT.small * tallest]))
+        parts = [
+            p for p in parts if p.height >= LAYOUT.small * height or p.width <= LAYOUT.rule * height
+        ]
         slant = _slant(parts)
         pieces = _number(_cut_all(parts, slant, height), slant, numbers, count)
         lines.append(Line(pieces, height, slant))
         count += len(pieces)
-        if count > MOST_ON_PAGE:
+        if count > CUTTING.most_on_page:
             break
     return Page(_with_soft_edges(numbers, ink), tuple(lines), stroke_width(ink))
 
@@ -131,7 +149,9 @@ def cut_again(page: Page, ink: np.ndarray, line: Line, start: int, stop: int, le
     """
     run = line.pieces[start:stop]
     left, top, right, bottom = around(run)
-    margin = EDGE + round(page.pen)  # with the ink on the other side of the cuts at its ends
+    margin = CUTTING.soft_edge + round(
+        page.pen
+    )  # with the ink on the other side of the cuts at its ends
     left, top = max(left - margin, 0), max(top - margin, 0)
     part = np.s_[top : bottom + margin, left : right + margin]
     before = page.numbers[part]
@@ -166,7 +186,7 @@ def _with_soft_edges(numbers: np.ndarray, ink: np.ndarray) -> np.ndarray:
     )
     number_of = np.zeros(nearest.max() + 1, np.int32)
     number_of[nearest[ground == 0]] = numbers[ground == 0]
-    soft = (ink > 0) & (ink <= INKED) & (distance <= EDGE)
+    soft = (ink > 0) & (ink <= INKED) & (distance <= CUTTING.soft_edge)
     return np.where(soft, number_of[nearest], numbers)
 
 
@@ -190,7 +210,7 @@ def _lines(parts: list[_Part]) -> list[list[_Part]]:
     lines: dict[int, list[int]] = {}
     for index, owner in enumerate(owners):
         size = (boxes[index, 2:] - boxes[index, :2]).max()
-        if owner == index or size > SPECK * (boxes[owner, 3] - boxes[owner, 1]):
+        if owner == index or size > LAYOUT.speck * (boxes[owner, 3] - boxes[owner, 1]):
             lines.setdefault(line_of[owner], []).append(index)
     middles = boxes[:, 1] + boxes[:, 3]
     ordered = sorted(lines.values(), key=lambda line: middles[line].mean())
@@ -207,7 +227,11 @@ def _owners(boxes: np.ndarray) -> np.ndarray:
         height = tall[:, 3] - tall[:, 1]
         aside = np.maximum(np.maximum(tall[:, 0] - right, left - tall[:, 2]), 0) / height
         above = np.maximum(np.maximum(tall[:, 1] - bottom, top - tall[:, 3]), 0) / height
-        small = (heights[index] < SMALL * height) & (aside < BESIDE) & (above < ABOVE)
+        small = (
+            (heights[index] < LAYOUT.small * height)
+            & (aside < LAYOUT.beside)
+            & (above < LAYOUT.above)
+        )
         if small.any():
             distance = np.where(small, aside + above, np.inf)
             owners[index] = np.flatnonzero((boxes == tall[distance.argmin()]).all(1))[0]
@@ -227,7 +251,7 @@ def _line_numbers(boxes: np.ndarray) -> np.ndarray:
         overlap = np.minimum(bottom, boxes[:, 3]) - np.maximum(top, boxes[:, 1])
         lower = np.minimum(bottom - top, boxes[:, 3] - boxes[:, 1])
         earlier = (boxes[:, 0] < left) | ((boxes[:, 0] == left) & (np.arange(len(boxes)) < index))
-        beside = np.flatnonzero(earlier & (overlap >= SAME_LINE * lower))
+        beside = np.flatnonzero(earlier & (overlap >= LAYOUT.same_line * lower))
         if len(beside):
             nearest = beside[boxes[beside, 2].argmax()]
             numbers[numbers == numbers[index]] = numbers[nearest]
@@ -282,30 +306,30 @@ def _over_each_other(part: _Part, group: _Part, slant: float, height: float) -> 
     a, b = part.across(slant), group.across(slant)
     overlap = min(a.max(), b.max()) + 1 - max(a.min(), b.min())
     share = overlap / min(np.ptp(a) + 1, np.ptp(b) + 1)
-    if part.height < SMALL * height:
-        return share >= WITHIN
+    if part.height < LAYOUT.small * height:
+        return share >= LAYOUT.within
     # Two tall parts side by side under one roof (a 1 under a 7's bar) are two digits.
     shared_rows = min(part.box[3], group.box[3]) - max(part.box[1], group.box[1])
-    return share >= STACKED and shared_rows < SAME_LINE * part.height
+    return share >= LAYOUT.stacked and shared_rows < LAYOUT.same_line * part.height
 
 
 def _cut(group: _Part, slant: float, height: float) -> list[tuple[_Part, float]]:
     """The pieces of a group, each with the strokes that were cut on its left."""
     across = group.across(slant)
-    if np.ptp(across) + 1 <= NARROW * height:
+    if np.ptp(across) + 1 <= CUTTING.narrow * height:
         return [(group, 0.0)]
-    scale = ROWS / group.height
-    # The group upright and `ROWS` pixels high.
+    scale = CUTTING.raster / group.height
+    # The group upright and `CUTTING.raster` pixels high.
     left, top = across.min(), group.y.min()
     raster = _raster(group, slant, scale)
-    if stroke_width(raster) > ROWS / 2:
+    if stroke_width(raster) > CUTTING.raster / 2:
         return [(group, 0.0)]  # a flat stroke, a minus: not two digits however long
-    seams, strokes = _seams(raster, SEAM_EVERY * height * scale)
-    row = np.minimum((group.y - top) * scale, ROWS - 1).astype(int)
+    seams, strokes = _seams(raster, CUTTING.apart * height * scale)
+    row = np.minimum((group.y - top) * scale, CUTTING.raster - 1).astype(int)
     place = np.zeros(len(group.x), int)
     for seam in seams:
         place += (across - left) * scale >= seam[row]
-    return _pieces(group, place, strokes, LEAST_AREA * height**2)
+    return _pieces(group, place, strokes, CUTTING.least_area * height**2)
 
 
 def _pieces(
@@ -331,7 +355,7 @@ def _raster(group: _Part, slant: float, scale: float) -> np.ndarray:
     shift = left + slant * top - start
     matrix = np.array([[scale, scale * slant, scale * shift], [0, scale, 0]])
     width = int(np.ceil((np.ptp(group.across(slant)) + 1) * scale))
-    return cv2.warpAffine(mask, matrix, (width, ROWS))
+    return cv2.warpAffine(mask, matrix, (width, CUTTING.raster))
 
 
 def _seams(raster: np.ndarray, apart: float) -> tuple[list[np.ndarray], list[float]]:
@@ -342,7 +366,7 @@ def _seams(raster: np.ndarray, apart: float) -> tuple[list[np.ndarray], list[flo
     two digits in Congedo et al. 1995, but by the best way instead of the next.
 
     Returns:
-        seams: `(ROWS,)` columns each.
+        seams: `(H,)` columns each.
         strokes: how many stroke widths of ink each crosses.
     """
     (down, up), (steps_up, steps_down) = _cheapest(np.stack([raster, raster[::-1]]))
@@ -350,10 +374,10 @@ def _seams(raster: np.ndarray, apart: float) -> tuple[list[np.ndarray], list[flo
     seams: list[np.ndarray] = []
     strokes: list[float] = []
     columns = range(round(apart / 2), round(raster.shape[1] - apart / 2))
-    points = [(cost[row, column], row, column) for row in THROUGH for column in columns]
+    points = [(cost[row, column], row, column) for row in CUTTING.through for column in columns]
     for crossed, row, column in sorted(points):
         near = any(abs(column - seam[row]) < apart for seam in seams)
-        if crossed <= MOST_STROKES and not near:
+        if crossed <= CUTTING.most_strokes and not near:
             seams.append(_trace(steps_up, steps_down, row, column))
             strokes.append(float(crossed))
     order = np.argsort([seam.mean() for seam in seams], kind="stable")
@@ -365,13 +389,17 @@ def _seams(raster: np.ndarray, apart: float) -> tuple[list[np.ndarray], list[flo
 def _cheapest(rasters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The ink on the cheapest way from the first row to each pixel, and the steps back.
 
-    For several rasters `(n, ROWS, W)` at once.
+    For several rasters `(n, H, W)` at once.
     """
     total, steps = rasters.copy(), np.zeros(rasters.shape, int)
     above = np.full((len(rasters), rasters.shape[2] + 2), np.inf, np.float32)
-    for row in range(1, ROWS):
+    for row in range(1, CUTTING.raster):
         above[:, 1:-1] = total[:, row - 1]
-        straight, left, right = above[:, 1:-1], above[:, :-2] + BEND, above[:, 2:] + BEND
+        straight, left, right = (
+            above[:, 1:-1],
+            above[:, :-2] + CUTTING.bend,
+            above[:, 2:] + CUTTING.bend,
+        )
         ways = np.stack([straight, left, right])
         steps[:, row] = np.array([0, -1, 1])[ways.argmin(0)]
         total[:, row] += ways.min(0)
@@ -380,9 +408,9 @@ def _cheapest(rasters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _trace(steps_up: np.ndarray, steps_down: np.ndarray, row: int, column: int) -> np.ndarray:
     """The best seam through a pixel."""
-    seam = np.full(ROWS, column)
+    seam = np.full(CUTTING.raster, column)
     for above in range(row - 1, -1, -1):
         seam[above] = seam[above + 1] + steps_up[above + 1, seam[above + 1]]
-    for below in range(row + 1, ROWS):
-        seam[below] = seam[below - 1] + steps_down[ROWS - below, seam[below - 1]]
+    for below in range(row + 1, CUTTING.raster):
+        seam[below] = seam[below - 1] + steps_down[CUTTING.raster - below, seam[below - 1]]
     return seam

@@ -134,7 +134,7 @@ def test_neighbours_lie_side_by_side(halves, way):
         return read.Step(start, stop, worth, found)
 
     steps = [step(0, 1, 2.0), step(1, 2, 2.0), step(0, 2, 3.0)]
-    best = read._best_path(Line(pieces, 60.0, 0.0), steps)
+    best = read._best_route(Line(pieces, 60.0, 0.0), steps)
     assert len(best) == {"one": 1, "two": 2}[way]
 
 
@@ -265,7 +265,7 @@ def test_what_the_lines_slant_does_not_part_is_cut_along_another(model, monkeypa
         )
 
     assert right() >= 3
-    monkeypatch.setattr(read, "LEANS", ())
+    monkeypatch.setattr(read, "DOUBT", replace(read.DOUBT, leans=()))
     assert right() <= 1
 
 

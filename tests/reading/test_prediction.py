@@ -44,6 +44,65 @@ def test_blank_is_no_digit(model):
     assert answer.reason is Reason.NO_INK
 
 
+def test_several_pictures_in_any_form_are_answered_in_order(model, frames):
+    tens = frames[::10]  # a 0, a 1, …
+    wanted = [*range(10)]
+    colour = np.repeat(tens[..., None], 3, 3)
+    for several in (
+        tuple(tens),
+        tens,
+        tens / np.float32(255),
+        torch.from_numpy(tens),
+        torch.from_numpy(tens)[:, None] / 255,
+        torch.from_numpy(colour).permute(0, 3, 1, 2),
+        colour,
+    ):
+        assert [answer.digit for answer in model.predict(several)] == wanted
+    for count in (1, 3, 4):  # frames, not the channels of one picture
+        for several in (tens[:count], torch.from_numpy(tens[:count])):
+            assert [answer.digit for answer in model.predict(several)] == wanted[:count]
+
+
+def test_a_tensor_is_a_picture_with_its_channels_first(model, frames):
+    large = np.pad(np.kron(frames[70], np.ones((4, 4), np.uint8)), ((10, 10), (30, 30)))
+    plain = torch.from_numpy(large)  # (132, 172)
+    red = torch.stack([plain, plain * 0, plain * 0])
+    for picture in (plain, plain[None], plain.half() / 255, plain.bfloat16() / 255, red):
+        answer = model.predict(picture)
+        assert answer.digit == 7
+        assert model.read(picture).text == "7"
+    assert np.allclose(model.predict(plain).probs, model.predict(large).probs)
+    (digit,) = model.read(red).digits
+    assert digit.box == model.read(large).digits[0].box
+
+
+def test_one_picture_stays_one_picture(model, frames):
+    large = np.kron(frames[70], np.ones((4, 4), np.uint8))
+    for channels in (1, 3, 4):
+        picture = np.repeat(large[..., None], channels, 2)
+        picture[..., 3:] = 255
+        assert model.predict(picture).digit == 7
+        assert model.predict(picture[::4, ::4]).digit == 7
+
+
+def test_what_is_no_picture_is_refused_with_what_to_pass(model, tmp_path):
+    for function in (model.predict, model.read):
+        with pytest.raises(ValueError, match="cannot read None as a picture: pass a path"):
+            function(None)
+        with pytest.raises(ValueError, match="is a folder: pass a picture's file"):
+            function(tmp_path)
+        with pytest.raises(ValueError, match="got int64"):
+            function(torch.zeros((40, 40), dtype=torch.long))
+
+
+def test_the_likeliest_classes(model, frames):
+    answer = model.predict(frames[70])
+    (label, most), (_, second) = answer.top(2)
+    assert (label, most) == ("7", answer.confidence)
+    assert second == pytest.approx(sorted(answer.probs)[-2])
+    assert len(answer.top(99)) == 10
+
+
 def test_every_reason_has_a_sentence():
     assert set(SENTENCES) == set(Reason)
 
