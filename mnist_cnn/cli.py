@@ -79,14 +79,15 @@ def predict(
     """
     if not files:
         raise ValueError("predict needs a picture: mnist-cnn predict seven.png")
+    from mnist_cnn.ink import find_ink
     from mnist_cnn.model import load_model
-    from mnist_cnn.reading import SENTENCES
+    from mnist_cnn.reading import SENTENCES, Prediction, Reading, predict_ink, read_ink
 
     reader, rows, failed = load_model(model), [], 0
     for file in files:
-        picture = sys.stdin.buffer.read() if file == "-" else file
         try:
-            answer = reader.read(picture) if read else reader.predict(picture)
+            ink = find_ink(sys.stdin.buffer.read() if file == "-" else file)
+            answer: Prediction | Reading = (read_ink if read else predict_ink)(reader, ink)
             message = answer.reason and SENTENCES[answer.reason]
             rows.append({"file": file, **answer.to_dict(), "message": message})
         except ValueError as error:

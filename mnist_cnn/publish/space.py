@@ -5,8 +5,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
-from huggingface_hub import HfApi, RepoCard
+from huggingface_hub import HfApi, SpaceCard, SpaceCardData, SpaceHardware
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
@@ -18,38 +19,13 @@ from mnist_cnn.run import HUB_DATASETS
 
 CHECKOUT = Path(__file__).parent.parent.parent
 PACKAGE = Path(__file__).parent.parent.name
+TEMPLATES = Path(__file__).parent
 TRAINING_ONLY = ("torchvision", "accelerate", "albumentations", "matplotlib", "tqdm")
 
 # A Space on a CPU takes wheels without CUDA: a tenth of the size. ZeroGPU patches torch, and does
 # so for the releases that its documentation lists; 2.11 was the last one in November 2026.
 CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
-ZERO_GPU_TORCH, ZERO_GPU_PYTHON, ZERO_GPU = "torch==2.11.*", "3.12", "zero-a10g"
-
-START = '''"""Starts the app on the weights of {model}."""
-
-{zero_gpu}import sys
-
-import app
-
-sys.exit(app.main(["--model", "{model}"]))
-'''
-START_ZERO_GPU = '''try:
-    import spaces  # before torch; only ZeroGPU has it
-except ModuleNotFoundError:
-    pass
-else:
-
-    @spaces.GPU
-    def unused() -> None:
-        """ZeroGPU stops a Space without a function for its GPU. A digit takes a CPU 10 ms: less
-        than to wait for a GPU, so this one is never called and costs no visitor any quota."""
-
-    # It reports that from Gradio's own `launch`, which our server does without.
-    if hasattr(spaces.zero, "startup"):
-        spaces.zero.startup()
-
-
-'''
+ZERO_GPU_TORCH, ZERO_GPU_PYTHON = "torch==2.11.*", "3.12"
 
 
 def files(model: str, *, zero_gpu: bool = False) -> dict[str, bytes]:
@@ -72,7 +48,8 @@ def files(model: str, *, zero_gpu: bool = False) -> dict[str, bytes]:
     report = load_model(model).report
     with hub.explained(repo_id, revision):
         info = HfApi().model_info(repo_id, revision=revision)
-    pinned = f"{repo_id}@{info.sha}"
+    commit = str(info.sha)
+    start = jinja2.Template((TEMPLATES / "start.py.jinja").read_text(), trim_blocks=True)
     package = {
         str(file.relative_to(CHECKOUT)): file.read_bytes()
         for file in sorted((CHECKOUT / PACKAGE).rglob("*"))
@@ -80,11 +57,9 @@ def files(model: str, *, zero_gpu: bool = False) -> dict[str, bytes]:
     }
     return package | {
         "app.py": app.read_bytes(),
-        "start.py": START.format(
-            model=pinned, zero_gpu=START_ZERO_GPU if zero_gpu else ""
-        ).encode(),
+        "start.py": start.render(model=f"{repo_id}@{commit}", zero_gpu=zero_gpu).encode(),
         "requirements.txt": _requirements(requirements.read_text(), zero_gpu).encode(),
-        CARD: _card(repo_id, info.sha, bool(info.private), zero_gpu, report).encode(),
+        CARD: _card(repo_id, commit, bool(info.private), zero_gpu, report).encode(),
     }
 
 
@@ -136,9 +111,14 @@ def push(
         return Push(title, changes, None)
     with hub.explained(space_id, kind="space"):
         if parent is None:
-            hardware = {"space_hardware": ZERO_GPU} if zero_gpu else {}
-            made = {"space_sdk": "gradio", "private": private, "exist_ok": True} | hardware
-            api.create_repo(space_id, repo_type="space", **made)
+            api.create_repo(
+                space_id,
+                repo_type="space",
+                space_sdk="gradio",
+                space_hardware=SpaceHardware.ZERO_A10G if zero_gpu else None,
+                private=private,
+                exist_ok=True,
+            )
             parent = api.space_info(space_id).sha
         commit = api.create_commit(
             space_id,
@@ -171,29 +151,27 @@ def _requirements(text: str, zero_gpu: bool) -> str:
 
 def _card(repo_id: str, commit: str, private: bool, zero_gpu: bool, report: Report | None) -> str:
     trained_on = HUB_DATASETS.get(report.dataset) if report else None
-    data: dict[str, Any] = {
-        "title": "Handwritten digits",
-        "emoji": "✍️",
-        "colorFrom": "yellow",
-        "colorTo": "red",
-        "sdk": "gradio",
-        "sdk_version": version("gradio"),
-        "python_version": ZERO_GPU_PYTHON if zero_gpu else ".".join(map(str, sys.version_info[:2])),
-        "app_file": "start.py",
-        "suggested_hardware": ZERO_GPU if zero_gpu else "cpu-basic",
-        "short_description": "Draw a digit and see it read by a small network",
-        "license": "mit",
-        "models": [repo_id],
-        **({"datasets": [trained_on]} if trained_on else {}),
-    }
-    text = f"The weights are those of {repo_id} at commit {commit}.\n"
-    if private:  # the platform preloads without a token
-        text += "\nThe model is private: give this Space a secret `HF_TOKEN` that may read it.\n"
-    else:
-        # Fetched while the Space is built, so that it wakes up without a request.
-        data["preload_from_hub"] = [f"{repo_id} {','.join(hub.WEIGHTS)} {commit}"]
-    header = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-    return f"---\n{header}---\n\n# Handwritten digits\n\n{text}"
+    # Fetched while the Space is built, so that it wakes up without a request; the platform does so
+    # without a token.
+    preloaded = f"{repo_id} {','.join(hub.WEIGHTS)} {commit}"
+    data = SpaceCardData(
+        title="Handwritten digits",
+        emoji="✍️",
+        colorFrom="yellow",
+        colorTo="red",
+        sdk="gradio",
+        sdk_version=version("gradio"),
+        python_version=ZERO_GPU_PYTHON if zero_gpu else ".".join(map(str, sys.version_info[:2])),
+        app_file="start.py",
+        suggested_hardware=SpaceHardware.ZERO_A10G.value if zero_gpu else "cpu-basic",
+        short_description="Draw a digit and see it read by a small network",
+        license="mit",
+        models=[repo_id],
+        datasets=[trained_on] if trained_on else None,
+        preload_from_hub=None if private else [preloaded],
+    )
+    facts: dict[str, Any] = {"repo_id": repo_id, "commit": commit, "private": private}
+    return f"{SpaceCard.from_template(data, str(TEMPLATES / 'space_card.md.jinja'), **facts)}\n"
 
 
 _OURS = (
@@ -205,7 +183,7 @@ _OURS = (
 def _merged(theirs: str, ours: str) -> bytes:
     """Their README with our values of the keys that say what runs and what it learned from."""
     try:
-        edited, new = RepoCard(theirs), RepoCard(ours)
+        edited, new = SpaceCard(theirs), SpaceCard(ours)
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"the metadata of the Space's README cannot be read: {error}") from error
     if not edited.text.strip() or "sdk_version" not in edited.data.to_dict():
@@ -213,7 +191,7 @@ def _merged(theirs: str, ours: str) -> bytes:
     for key in _OURS:
         value = new.data.get(key)
         if value is None:
-            edited.data.__dict__.pop(key, None)
+            edited.data.pop(key)
         else:
             edited.data[key] = value
     return str(edited).encode()

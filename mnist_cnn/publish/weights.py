@@ -165,7 +165,7 @@ class _There:
     private: bool = False
     branch: str = "main"
     makes_branch: bool = False
-    commit: str | None = None
+    commit: str = ""  # none in a repo that does not exist
     tags: Mapping[str, str] = field(default_factory=dict)  # name → commit
     tree: Mapping[str, RepoFile] = field(default_factory=dict)  # path → its size and hash
     report: Report | None = None  # of the weights there
@@ -185,9 +185,10 @@ def _look(api: HfApi, repo_id: str, revision: str | None) -> _There:
     branch = revision or "main"
     if branch in tags:
         raise ValueError(f"{branch!r} is a tag of {repo_id}: pass a branch to push to")
-    commit = branches.get(branch, info.sha)
+    commit = branches.get(branch) or str(info.sha)
     if branch.startswith("refs/pr/"):
-        commit, branches = api.model_info(repo_id, revision=branch).sha, {branch: None}
+        commit = str(api.model_info(repo_id, revision=branch).sha)
+        branches = {branch: commit}
     listed = api.list_repo_tree(repo_id, revision=commit, recursive=True)
     tree = {file.path: file for file in listed if isinstance(file, RepoFile)}
     texts = _texts(api, repo_id, commit, tree)
@@ -297,7 +298,7 @@ def _refuse_worse(
 
 
 def _check_tag(tag: str | None, repo_id: str, there: _There, moves: bool) -> None:
-    if tag in there.tags and (moves or there.tags[tag] != there.commit):
+    if tag and tag in there.tags and (moves or there.tags[tag] != there.commit):
         raise ValueError(
             f"{repo_id} has a tag {tag!r} already, at commit {there.tags[tag][:8]}: pass another"
         )
@@ -363,7 +364,7 @@ def _commit(
     parent = there.commit
     if not there.exists:
         api.create_repo(repo_id, private=private)  # 409 if somebody else was faster
-        parent = api.model_info(repo_id).sha
+        parent = str(api.model_info(repo_id).sha)
     if there.makes_branch:
         api.create_branch(repo_id, branch=there.branch, revision=parent)
     try:
