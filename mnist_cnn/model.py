@@ -20,6 +20,8 @@ from mnist_cnn.report import Report
 BUNDLED = Path(__file__).parent / "weights"
 MAX_HEADER = 100_000  # bytes; ours have about 60 for each tensor
 
+Header = dict[str, tuple[tuple[int, ...], str]]  # of each tensor: shape, and dtype in safetensors
+
 logger = logging.getLogger(__name__)
 
 
@@ -145,19 +147,24 @@ class MnistCNN(
         return model
 
     def _load_weights(self, file: Path, where: str) -> None:
+        found = _header(file, where)  # no tensor is read before it fits
+        self._check_classes(found, where)
+        self._check_tensors(found, where)
+        tensors = load_file(file)
+        bad = [key for key, value in tensors.items() if not value.isfinite().all()]
+        if bad:
+            raise ValueError(f"model.safetensors of {where} holds NaN or infinity in {bad[0]}")
+        self.load_state_dict(tensors, strict=True)
+        with torch.inference_mode():
+            logits = self.eval()(torch.zeros(1, 28, 28))
+        if not logits.isfinite().all():  # finite weights, but too large, or a negative variance
+            raise ValueError(f"the network of {where} answers a blank frame with NaN or infinity")
+
+    def _check_tensors(self, found: Header, where: str) -> None:
         expected = {
-            key: (tuple(value.shape), _SAFETENSORS_DTYPES[value.dtype])
+            key: (tuple(value.shape), "I64" if value.dtype == torch.int64 else "F32")
             for key, value in self.state_dict().items()
         }
-        _check_header(file, where)
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                # Names, shapes and dtypes come from the header: no tensor is read before the check.
-                found = {key: tensors.get_slice(key) for key in tensors.keys()}  # noqa: SIM118
-                found = {k: (tuple(v.get_shape()), v.get_dtype()) for k, v in found.items()}
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"cannot read {file.name} of {where}: {error}") from error
-        self._check_classes(found, where)
         problems = [
             *(f"missing {key}" for key in expected.keys() - found.keys()),
             *(f"not expected {key}" for key in found.keys() - expected.keys()),
@@ -173,17 +180,8 @@ class MnistCNN(
                 + "; ".join(sorted(problems)[:6])
                 + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")
             )
-        tensors = load_file(file)
-        bad = [key for key, value in tensors.items() if not value.isfinite().all()]
-        if bad:
-            raise ValueError(f"model.safetensors of {where} holds NaN or infinity in {bad[0]}")
-        self.load_state_dict(tensors, strict=True)
-        with torch.inference_mode():
-            logits = self.eval()(torch.zeros(1, 28, 28))
-        if not logits.isfinite().all():  # finite weights, but too large, or a negative variance
-            raise ValueError(f"the network of {where} answers a blank frame with NaN or infinity")
 
-    def _check_classes(self, found: dict[str, tuple[tuple[int, ...], str]], where: str) -> None:
+    def _check_classes(self, found: Header, where: str) -> None:
         last = [key for key, _ in self.head.named_parameters() if "weight" in key][-1]
         shape, _ = found.get(f"head.{last}", ((), ""))
         names = len(self.config.class_names)
@@ -223,11 +221,8 @@ class MnistCNN(
                 file.chmod(0o644)  # safetensors writes for the owner's eyes only
 
 
-_SAFETENSORS_DTYPES = {torch.float32: "F32", torch.int64: "I64"}
-
-
-def _check_header(file: Path, where: str) -> None:
-    """Refuse a header that would take gigabytes to parse; it starts with its own length."""
+def _header(file: Path, where: str) -> Header:
+    """What a file of tensors says that it holds; refused if it would take gigabytes to parse."""
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
     if length > MAX_HEADER:
@@ -235,6 +230,12 @@ def _check_header(file: Path, where: str) -> None:
             f"cannot read {file.name} of {where}: its header claims {length:,} bytes, "
             f"at most {MAX_HEADER:,} are allowed"
         )
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            found = {key: tensors.get_slice(key) for key in tensors.keys()}  # noqa: SIM118
+            return {k: (tuple(v.get_shape()), v.get_dtype()) for k, v in found.items()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"cannot read {file.name} of {where}: {error}") from error
 
 
 def _read_config(file: Path, where: str) -> Config:
