@@ -64,7 +64,7 @@ def _port(text: str) -> int:
 
 def _serve(flags: Flags) -> None:
     # Seconds; --help and mistakes are answered before.
-    from mnist_cnn.web.page import OPTIONS, build, phrase
+    from mnist_cnn.web.page import OPTIONS, build
     from mnist_cnn.web.server import Corrections, Readers, Weights, make_app, run
 
     # One line names the weights and their commit; the libraries' own lines stay out.
@@ -72,7 +72,7 @@ def _serve(flags: Flags) -> None:
     logging.getLogger("mnist_cnn").setLevel(logging.INFO)
     # Its warnings hold addresses of files, which are as good as a token for some minutes.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    weights = Weights.of(flags.model, say=phrase)
+    weights = Weights.of(flags.model)
     names = weights.model.config.class_names
     corrections = Corrections(flags.corrections, names) if flags.corrections else None
     readers = Readers(weights)

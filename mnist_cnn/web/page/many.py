@@ -15,7 +15,8 @@ from mnist_cnn.ink import PictureError, find_ink, open_picture
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.reading import predict_ink
 from mnist_cnn.web import settings
-from mnist_cnn.web.page.texts import TEXTS, phrase, plain
+from mnist_cnn.web.page.markup import html
+from mnist_cnn.web.page.texts import TEXTS, phrase
 from mnist_cnn.web.page.views import THUMBNAIL, thumbnail
 from mnist_cnn.web.server import plain_name
 
@@ -40,7 +41,8 @@ class Row:
     """One line of the table: an answer, or the reason why there is none."""
 
     name: str
-    digit: str = ""
+    digit: int | None = None
+    label: str = ""  # the name of its class
     confidence: float | None = None
     problem: str = ""  # a key of `texts`
     thumbnail: str = ""  # a data URL
@@ -166,65 +168,40 @@ def _row(model: MnistCNN, source: Source) -> Row:
     small = thumbnail(picture, THUMBNAIL)
     if answer.label is None:
         return Row(source.name, problem=answer.reason or "", thumbnail=small)
-    return Row(source.name, answer.label, answer.confidence, thumbnail=small)
+    return Row(source.name, answer.digit, answer.label, answer.confidence, thumbnail=small)
 
 
 def progress(done: int, total: int, started: float) -> str:
     """A bar with the time left."""
     left = (time.monotonic() - started) / max(done, 1) * (total - done)
-    # Only the start is said aloud: a reader could not keep up with the rest.
-    said, aloud = phrase("starting", total), " data-said"
-    if done:
-        said, aloud = phrase("progress", done, total, f"{left:.0f}"), ""
-    return (
-        f'<div class="progress"><progress max="{total}" value="{done}" aria-label="{said}">'
-        f"</progress><p{aloud}>{said}</p></div>"
-    )
+    return html("progress", done=done, total=total, seconds=left)
 
 
 def table(rows: list[Row], summary: str) -> str:
     """The rows with their thumbnails, those without an answer first."""
-    ordered = sorted(rows, key=lambda row: not row.problem)
-    head = "".join(
-        f"<th>{phrase(f'column_{key}')}</th>"
-        for key in ("picture", "file", "digit", "sure", "note")
-    )
-    body = "".join(
-        f"<tr><td>{_image(row)}</td><td>{plain(row.name)}</td><td>{plain(row.digit)}</td>"
-        f"<td>{'' if row.confidence is None else f'{row.confidence:.1%}'}</td>"
-        f"<td>{phrase(row.problem) if row.problem else ''}</td></tr>"
-        for row in ordered
-    )
-    return (
-        f'<div class="many"><p data-said>{summary}</p>'
-        f'<div class="wide" tabindex="0" role="region" aria-label="{summary}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>"
-    )
-
-
-def _image(row: Row) -> str:
-    return f'<img src="{row.thumbnail}" alt="">' if row.thumbnail else ""
+    return html("table", rows=sorted(rows, key=lambda row: not row.problem), summary=summary)
 
 
 def summary(rows: list[Row], total: int) -> str:
     """How many there were, read and not."""
     without = sum(bool(row.problem) for row in rows)
     said = phrase("finished", len(rows), len(rows) - without, without)
-    return said if len(rows) == total else f"{phrase('stopped', len(rows), total)} {said}"
+    return said if len(rows) == total else phrase("stopped", len(rows), total) + " " + said
 
 
 def as_csv(rows: list[Row]) -> str:
     """The rows in the order of the files, with notes in English."""
     stream = io.StringIO()
     writer = csv.writer(stream)
-    writer.writerow(("file", "digit", "confidence", "note"))
+    writer.writerow(("file", "digit", "label", "confidence", "note"))
     for row in rows:
+        digit = "" if row.digit is None else row.digit
         sure = "" if row.confidence is None else f"{row.confidence:.4f}"
-        note = TEXTS[row.problem][0] if row.problem else ""
-        writer.writerow((_as_text(row.name), row.digit, sure, note))
+        note = TEXTS[row.problem]["en"] if row.problem else ""
+        writer.writerow((_as_text(row.name), digit, _as_text(row.label), sure, note))
     return stream.getvalue()
 
 
 def _as_text(name: str) -> str:
     """A name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 from PIL import Image
@@ -18,6 +18,7 @@ from mnist_cnn.reading import Reason, predict_ink, read_ink
 from mnist_cnn.web import settings
 from mnist_cnn.web.page import many, views
 from mnist_cnn.web.page.about import about
+from mnist_cnn.web.page.markup import html
 from mnist_cnn.web.page.sketchpad import png, sketchpad
 from mnist_cnn.web.page.texts import live_region, phrase, phrases, text, translations
 from mnist_cnn.web.server import Corrections, Readers, Task, Weights, api
@@ -32,6 +33,7 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 # What `serve.make_app` gives to Gradio beside the page.
 OPTIONS = {"css": (FOLDER / "page.css").read_text(encoding="utf-8"), "i18n": translations()}
 
+Source = Literal["upload", "clipboard", "webcam"]
 Box = tuple[float, ...]  # left, top, right, bottom in shares of a picture
 
 
@@ -40,13 +42,13 @@ def draw(weights: Weights, drawing: str | None) -> str:
     try:
         content = png(drawing)
         if content is None:
-            return views.panel("–", phrase("invite_draw"))
+            return views.panel(phrase("invite_draw"))
         picture = open_picture(content)
         return one_digit(weights.model, picture, find_ink(picture), drawn=True)
     except PictureError as error:
         return views.refusal(error)
     except ValueError:
-        return views.panel("–", phrase("bad_drawing"))
+        return views.panel(phrase("bad_drawing"))
 
 
 def one_digit(model: MnistCNN, picture: Image.Image, ink: Ink, drawn: bool = False) -> str:
@@ -62,19 +64,19 @@ def one_digit(model: MnistCNN, picture: Image.Image, ink: Ink, drawn: bool = Fal
 def photo(weights: Weights, path: str | None, crop: Box = WHOLE) -> tuple[str, str]:
     """The picture with its boxes, and where it holds one digit the answer in full."""
     if path is None:
-        return "", views.panel("–", phrase("invite_photo"))
+        return "", views.panel(phrase("invite_photo"))
     try:
         picture, model = cropped(path, crop), weights.model
         ink = find_ink(picture)
         reading = read_ink(model, ink)
         shown = views.reading(reading, picture, crop)
         if reading.reason is Reason.TOO_MUCH:
-            return shown, views.panel("–", phrase(reading.reason))
+            return shown, views.panel(phrase(reading.reason))
         return shown, "" if len(reading.digits) > 1 else one_digit(model, picture, ink)
     except PictureError as error:
         return "", views.refusal(error)
     except OSError:
-        return "", views.panel("–", phrase("bad_gone"))
+        return "", views.panel(phrase("bad_gone"))
 
 
 def cropped(path: str, crop: Box) -> Image.Image:
@@ -136,23 +138,18 @@ def read_many(
 
 
 def phrase_line(key: str) -> str:
-    return f"<p data-said>{phrase(key)}</p>"
+    return html("line", text=phrase(key), said=True)
 
 
 def header(weights: Weights) -> str:
     """The title, and what visitors should know about where the weights came from."""
-    notice = f'<p class="notice" role="alert">⚠️ {weights.notice}</p>' if weights.notice else ""
-    return f"<h1>{phrase('title')}</h1><p>{phrase('intro')}</p>{notice}"
+    notice = phrase(weights.notice, weights.source) if weights.notice else None
+    return html("header", notice=notice)
 
 
 def example_buttons() -> str:
     """The pictures that can be read with one click."""
-    buttons = "".join(
-        f'<button type="button" data-example="{i}" aria-label="{phrase("example", i + 1)}">'
-        f'<img src="{views.thumbnail(Image.open(file), 96)}" alt=""></button>'
-        for i, file in enumerate(EXAMPLES)
-    )
-    return f'<div class="examples"><p>{phrase("examples")}</p>{buttons}</div>'
+    return html("examples", pictures=[views.thumbnail(Image.open(f), 96) for f in EXAMPLES])
 
 
 def ask_what_it_was(
@@ -167,11 +164,12 @@ def ask_what_it_was(
 
     def keep(value: Any, right: str) -> tuple[None, str]:
         said = kept(weights.model, corrections, picture_of, value, right)
-        return None, f"<p data-said>{said}</p>"
+        return None, html("line", text=said, said=True)
 
     with gr.Accordion(text("read_wrong"), open=False):
         place = corrections.data_set
-        phrases(f"<p>{phrase('kept_on_hub', place) if place else phrase('kept_here')}</p>")
+        consent = phrase("kept_on_hub", place) if place else phrase("kept_here")
+        phrases(html("line", text=consent, said=False))
         right = gr.Radio(weights.model.config.class_names, label=text("it_was"))
         thanks = phrases()
         right.input(
@@ -345,7 +343,7 @@ def quietly(count: int) -> dict[str, Any]:
     }
 
 
-def picture_input(sources: list[str], **options: Any) -> gr.Image:
+def picture_input(sources: list[Source], **options: Any) -> gr.Image:
     """An image input that keeps the file as it was sent."""
     return gr.Image(type="filepath", image_mode=None, sources=sources, **options)
 

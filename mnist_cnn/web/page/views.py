@@ -1,4 +1,4 @@
-"""The HTML of answers. Texts are phrases of `texts`; whatever came from outside is escaped.
+"""Answers as HTML. Texts are phrases of `texts`.
 
 What has the attribute `data-said` is said aloud when it arrives: see `texts.phrases`.
 """
@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from mnist_cnn.ink import VISIBLE, PictureError, stroke_width
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.reading import Prediction, Reading
-from mnist_cnn.web.page.texts import phrase, plain
+from mnist_cnn.web.page.markup import html
+from mnist_cnn.web.page.texts import phrase
 
 SHOWN = 800  # pixels: longer side of a picture that is shown with boxes
 SMALL = 112  # pixels: the pictures that tell why
@@ -31,51 +33,36 @@ def answer(
     prediction: Prediction,
     picture: Image.Image,
     ink: np.ndarray,
-    hints: list[str],
+    hints: Sequence[str],
 ) -> str:
     """One digit: the answer, how sure it is, hints, ten probabilities, and why."""
     names = model.config.class_names
     sure = phrase("sure", f"{prediction.confidence:.1%}")
-    verdict = phrase(prediction.reason) if prediction.reason else sure
     heatmap = model.explain(prediction.frame)
-    likeliest = names[int(prediction.probs.argmax())]
     figures = [
-        figure(thumbnail(picture, SMALL), "raw"),
-        figure(pixels(ink), "ink"),
-        figure(pixels(prediction.frame), "frame"),
+        (thumbnail(picture, SMALL), phrase("raw")),
+        (pixels(ink), phrase("ink")),
+        (pixels(prediction.frame), phrase("frame")),
     ]
     if heatmap.any():
-        figures.append(figure(pixels(heated(prediction.frame, heatmap)), "heat", likeliest))
+        likeliest = names[int(prediction.probs.argmax())]
+        figures.append((pixels(heated(prediction.frame, heatmap)), phrase("heat", likeliest)))
     return panel(
-        "–" if prediction.label is None else plain(prediction.label),
-        verdict,
+        phrase(prediction.reason) if prediction.reason else sure,
+        "–" if prediction.label is None else prediction.label,
         hints,
-        bars(names, prediction.probs),
-        f'<section class="why"><h2>{phrase("why")}</h2>{"".join(figures)}</section>',
+        shares=list(zip(names, 100 * prediction.probs, strict=True)),
+        figures=figures,
     )
 
 
-def panel(digit: str, verdict: str, hints: Sequence[str] = (), *rest: str) -> str:
+def panel(verdict: str, label: str = "–", hints: Sequence[str] = (), **rest: list) -> str:
     """The frame of every answer, and of the reason why there is none."""
-    listed = "".join(f"<li>{hint}</li>" for hint in hints)
-    return (
-        f'<div class="answer"><div class="digit" aria-hidden="true">{digit}</div>'
-        f'<div><p class="sure" data-said><span class="said">{digit}: </span>{verdict}</p>'
-        f'<ul class="hints">{listed}</ul></div>{"".join(rest)}</div>'
-    )
+    values = {"verdict": verdict, "label": label, "hints": hints, "shares": [], "figures": []}
+    return html("answer", **values | rest)
 
 
-def bars(names: tuple[str, ...], probs: np.ndarray) -> str:
-    """The probabilities in the order of the classes."""
-    rows = "".join(
-        f'<li><span>{plain(name)}</span><div class="bar"><div class="fill" '
-        f'style="width:{share:.1%}"></div></div><span class="share">{share:.1%}</span></li>'
-        for name, share in zip(names, probs, strict=True)
-    )
-    return f'<ol class="bars" aria-label="{phrase("probabilities")}">{rows}</ol>'
-
-
-def hints(ink: np.ndarray, drawn: bool) -> list[str]:
+def hints(ink: np.ndarray, drawn: bool) -> list[Markup]:
     """What the writer of one digit could do better, as phrases.
 
     Args:
@@ -95,7 +82,7 @@ def hints(ink: np.ndarray, drawn: bool) -> list[str]:
     return found
 
 
-def several(found: Reading) -> list[str]:
+def several(found: Reading) -> list[Markup]:
     """The hint that there are several digits, if there are."""
     text = found.text.replace("\n", " ")
     return [phrase("hint_several", text)] if len(found.digits) > 1 else []
@@ -104,7 +91,7 @@ def several(found: Reading) -> list[str]:
 def refusal(error: ValueError) -> str:
     """Why a picture is not read."""
     kind = error.kind if isinstance(error, PictureError) else "damaged"
-    return panel("–", phrase(f"bad_{kind}"))
+    return panel(phrase(f"bad_{kind}"))
 
 
 def reading(found: Reading, picture: Image.Image, crop: tuple[float, ...]) -> str:
@@ -115,40 +102,16 @@ def reading(found: Reading, picture: Image.Image, crop: tuple[float, ...]) -> st
         crop: left, top, right, bottom of it in shares of the whole picture.
     """
     width, height = picture.size
-    rectangles = "".join(
-        f'<rect x="{x}" y="{y}" width="{w}" height="{h}" /><text x="{x}" y="{y - height / 80:.0f}">'
-        f"{plain(digit.label)}</text>"
-        for digit in found.digits
-        for x, y, w, h in [digit.box]
+    return html(
+        "reading",
+        digits=found.digits,
+        text=found.text,
+        picture=data_url(thumbnail_image(picture, SHOWN), "JPEG"),
+        width=width,
+        height=height,
+        crop=" ".join(f"{share:.5f}" for share in crop),
+        is_part=crop != (0, 0, 1, 1),
     )
-    said = (
-        f'<pre class="text" data-said>{plain(found.text)}</pre>'
-        f'<button type="button" class="copy">{phrase("copy")}</button>'
-        if len(found.digits) > 1
-        else ""
-    )
-    where = " ".join(f"{share:.5f}" for share in crop)
-    whole = (
-        ""
-        if crop == (0, 0, 1, 1)
-        else f'<button type="button" class="whole">{phrase("whole")}</button>'
-    )
-    return (
-        f'<div class="reading">{said}{whole}'
-        f'<div class="boxes" style="--shape: {width} / {height}" data-crop="{where}" '
-        f'tabindex="0" role="group" aria-label="{phrase("crop_help")}">'
-        f'<img src="{data_url(thumbnail_image(picture, SHOWN), "JPEG")}" '
-        f'alt="{phrase("boxes")}" draggable="false">'
-        f'<svg viewBox="0 0 {width} {height}" font-size="{height / 14:.0f}" aria-hidden="true">'
-        f'{rectangles}</svg><div class="chosen" hidden></div></div>'
-        f'<p class="help">{phrase("crop_help")}</p></div>'
-    )
-
-
-def figure(url: str, key: str, *values: str) -> str:
-    """A picture with its caption, which is also what is read aloud."""
-    caption = phrase(key, *values)
-    return f'<figure><img src="{url}" alt=""><figcaption>{caption}</figcaption></figure>'
 
 
 def pixels(array: np.ndarray) -> str:

@@ -2,13 +2,12 @@
 
 from mnist_cnn.web.server import api
 from mnist_cnn.web.server.corrections import Corrections
-from mnist_cnn.web.server.live import NOTICES, Weights
+from mnist_cnn.web.server.live import Weights
 from mnist_cnn.web.server.readers import Readers, Task
 from mnist_cnn.web.server.serve import make_app, run
 from mnist_cnn.web.server.uploads import plain_name
 
 __all__ = [
-    "NOTICES",
     "Corrections",
     "Readers",
     "Task",

@@ -24,22 +24,24 @@ from mnist_cnn.web.server.uploads import NO_ROOM
 
 PREDICT = """Read one handwritten digit from a picture (PNG, JPEG, WebP, BMP or GIF).
 
-Returns a JSON object: `digit` (0 to 9, or null if there is no digit), `label` (its name, or null),
-`confidence` (probability of the likeliest digit, 0 to 1), `probs` (ten probabilities, in the order
-of the digits), `reason` (why there is no digit: `no_ink`, `not_one_digit`, or null), `message` (the
-same as a sentence). If the picture cannot be read, the object holds `error` alone, a sentence."""
+Returns a JSON object: `digit` (index of the class, for digits 0 to 9; null if there is none to
+read), `label` (the name of the class, or null), `confidence` (probability of the likeliest class,
+0 to 1), `probs` (the probability of each class), `reason` (why there is no digit: `no_ink`,
+`not_one_digit`, or null), `message` (the same as a sentence, or null). If the picture cannot be
+read, the object holds `error` alone, a sentence."""
 READ = """Read all handwritten digits of a picture (PNG, JPEG, WebP, BMP or GIF), line by line.
 
-Returns a JSON object: `text` (the digits in reading order, a line of text for each line of
+Returns a JSON object: `text` (the labels in reading order, a line of text for each line of
 writing), `digits` (a list of objects with `box` [x, y, width, height] in pixels, `digit`,
 `label`, `confidence` and `probs`), `reason` (why there is no digit: `no_ink`, `no_shape`,
-`no_digit`, `too_much`, or null), `message` (the same as a sentence). If the picture cannot be read,
-the object holds `error` alone, a sentence."""
+`no_digit`, `too_much`, or null), `message` (the same as a sentence, or null). If the picture cannot
+be read, the object holds `error` alone, a sentence."""
 
 
 def predict(model: MnistCNN, pictures: list[Picture]) -> list[Answer]:
     """The JSON of `/predict` for each picture, in one run of the network."""
-    frames, answers = [], []
+    frames: list[np.ndarray] = []
+    answers: list[Answer] = []
     for picture in pictures:
         try:
             frames.append(frame(find_ink(picture)))

@@ -90,7 +90,8 @@ class Guard:
                     503, "Others are sending large files. Try again in a few seconds."
                 )
         except HTTPException as refusal:
-            await refused(None, refusal)(scope, receive, send)
+            response = await refused(None, refusal)
+            await response(scope, receive, send)
             return
         self.large += length > settings.LARGE
         try:
@@ -123,7 +124,8 @@ class Guard:
                 scope = _as_json(scope)
             await self.app(scope, receive, send)
         except HTTPException as refusal:
-            await refused(None, refusal)(scope, receive, send)
+            response = await refused(None, refusal)
+            await response(scope, receive, send)
 
     def _checked(self, body: bytes) -> bytes:
         """A call's JSON: Gradio answers a wrong field with 500, and keeps names of any size."""
@@ -165,8 +167,8 @@ def own_files(value: Any, uploads: Uploads) -> Any:
     return value
 
 
-def refused(_: Any, refusal: HTTPException) -> Response:
-    """What is not done, with its reason. Shaped as an exception handler of Starlette."""
+async def refused(_: Any, refusal: Any) -> Response:
+    """What is not done, with its reason. Starlette's handler of `HTTPException`."""
     headers = {
         503: {"Retry-After": "2"},
         # The body is on its way all the same; who reads it on only works for the sender.

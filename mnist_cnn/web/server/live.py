@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -13,18 +12,7 @@ from mnist_cnn.model import MnistCNN, load_model
 PATIENCE = 5.0  # seconds that a start waits for the Hub; then the bundled weights serve
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0  # seconds between tries; they double from one to the other
 
-NOTICES = {
-    "coming": "%1 has not arrived yet; until then the bundled weights are used.",
-    "unreachable": "%1 could not be reached, so the bundled weights are used. It is tried again.",
-    "unusable": "%1 cannot be used, so the bundled weights are: see the server's log.",
-}
-
 logger = logging.getLogger(__name__)
-
-
-def english(key: str, source: str) -> str:
-    """One of `NOTICES`."""
-    return NOTICES[key].replace("%1", source)
 
 
 class Weights:
@@ -32,11 +20,13 @@ class Weights:
 
     Attributes:
         model: the one to answer with.
-        notice: what visitors should know about where it comes from; "" if it is the one asked for.
+        source: the repo that was asked for; "" if there is nothing to wait for.
+        notice: why others stand in: "coming", "unreachable" or "unusable"; "" if they do not.
     """
 
-    def __init__(self, model: MnistCNN | None, notice: str = "") -> None:
-        self.arrived, self.notice = model, notice
+    def __init__(self, model: MnistCNN | None, source: str = "") -> None:
+        self.arrived, self.source = model, source
+        self.notice = "coming" if source else ""
         self.bundled: MnistCNN | None = None  # stands in until they have arrived
 
     @property
@@ -48,7 +38,7 @@ class Weights:
         return self.bundled
 
     @classmethod
-    def of(cls, source: str | None, say: Callable[[str, str], str] = english) -> "Weights":
+    def of(cls, source: str | None) -> "Weights":
         """The bundled weights (`None`, ""), those of a folder, or those of a Hub repo.
 
         A repo is waited for `PATIENCE` seconds. If it has not arrived by then, the bundled weights
@@ -56,7 +46,6 @@ class Weights:
 
         Args:
             source: as for `load_model`.
-            say: makes a notice of a key of `NOTICES` and the source.
 
         Raises:
             ValueError: there is no such folder or repo, or it holds no weights of ours.
@@ -64,28 +53,29 @@ class Weights:
         if not source or Path(source).is_dir():
             return cls(load_model(source or None))
         hub.split_repo_id(source)  # else it is refused at once
-        weights, first = cls(None, say("coming", source)), Future()
-        fetching = threading.Thread(target=weights._fetch, args=(source, say, first), daemon=True)
+        weights = cls(None, source)
+        first: Future[None] = Future()
+        fetching = threading.Thread(target=weights._fetch, args=(first,), daemon=True)
         fetching.start()
         try:
             first.result(timeout=PATIENCE)
         except TimeoutError:
-            logger.warning("%s", english("coming", source))
+            logger.warning("%s has not arrived yet: the bundled weights stand in", source)
         _ = weights.model  # the start waits for those that stand in, no visitor does
         return weights
 
-    def _fetch(self, source: str, say: Callable[[str, str], str], first: Future) -> None:
+    def _fetch(self, first: Future[None]) -> None:
         """Try until the weights are there or are refused; `first` is how the first try ends."""
         delay = FIRST_RETRY
         while True:
             try:
-                model = load_model(source)
+                model = load_model(self.source)
                 self.notice, self.arrived = "", model  # who sees the new model sees no old notice
             except OSError as error:  # no network, no answer, no disk: that may pass
-                self.notice = say("unreachable", source)
+                self.notice = "unreachable"
                 logger.warning("%s (next try in %.0f s)", error, delay)
             except ValueError as error:  # that will not
-                self.notice = say("unusable", source)
+                self.notice = "unusable"
                 if first.done():
                     logger.error("%s", error)
                 else:

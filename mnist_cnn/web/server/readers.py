@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -74,7 +75,7 @@ class Readers:
             running = asyncio.get_running_loop().run_in_executor(
                 self.threads, _run_small, tasks[0], self.weights.model, pictures
             )
-            running.add_done_callback(lambda done, answers=answers: self._finish(done, answers))
+            running.add_done_callback(partial(self._finish, answers))
 
     def _next_batch(self) -> list[tuple[Task, Picture, asyncio.Future]]:
         batch: list[tuple[Task, Picture, asyncio.Future]] = []
@@ -88,7 +89,7 @@ class Readers:
         task = batch[0][0]
         return self.unread[0][0] is task and len(batch) < task.together
 
-    def _finish(self, done: asyncio.Future, answers: tuple[asyncio.Future, ...]) -> None:
+    def _finish(self, answers: tuple[asyncio.Future, ...], done: asyncio.Future) -> None:
         self.busy -= 1
         for index, answer in enumerate(answers):
             if answer.done():

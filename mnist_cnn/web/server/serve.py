@@ -67,10 +67,13 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
 
     async def health(_: Request) -> Response:
         weights = readers.weights
+        model, report = weights.model, weights.model.report
         return JSONResponse(
             {
                 "status": "ok",
-                "weights": weights.model.source,
+                "weights": model.source,
+                "classes": model.config.class_names,
+                "commit": report and report.git_commit,  # of the code that trained them
                 "standing_in": bool(weights.notice),  # for others that could not be had
                 "waiting": readers.waiting + readers.waiting_large,
             }

@@ -42,7 +42,7 @@ def test_files_and_zips_are_read_together(model, tmp_path):
     archive = zipped(tmp_path, ("a/", b""), ("a/two.png", SEVEN), ("__MACOSX/a/._two.png", b"x"))
     found = rows(model, str(tmp_path / "one.png"), archive, str(tmp_path / "gone.png"))
     assert [row.name for row in found] == ["one.png", "two.png", "gone.png"]
-    assert [row.digit for row in found] == ["7", "7", ""]
+    assert [(row.digit, row.label) for row in found] == [(7, "7"), (7, "7"), (None, "")]
     assert [row.problem for row in found] == ["", "", "bad_gone"]
     assert found[0].confidence > 0.9
     assert found[0].thumbnail.startswith("data:image/jpeg;base64,")
@@ -133,11 +133,19 @@ def test_the_csv_holds_every_row_and_no_formula(model, tmp_path):
     names = ("=1+1.png", "@a.png", "ok.png")
     found = rows(model, zipped(tmp_path, *[(name, SEVEN) for name in names], ("x.txt", b"x")))
     table = list(csv.reader(io.StringIO(many.as_csv(found))))
-    assert table[0] == ["file", "digit", "confidence", "note"]
+    assert table[0] == ["file", "digit", "label", "confidence", "note"]
     # What could be a formula loses its sign on arrival, or is marked as text.
     assert all(not row[0].startswith(("=", "+", "-", "@")) for row in table)
-    assert [row[1] for row in table[1:]] == ["7", "7", "7", ""]
-    assert table[4][3].startswith("This is not a picture")
+    assert [row[1:3] for row in table[1:]] == [["7", "7"]] * 3 + [["", ""]]
+    assert table[4][4].startswith("This is not a picture")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_class_whose_name_is_a_formula_is_text_in_the_csv(start):
+    text = many.as_csv([many.Row("a.png", 3, f"{start}1+1", 0.9)])
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert row["digit"] == "3"
+    assert row["label"] == f"'{start}1+1"
 
 
 def test_progress_comes_before_the_table_and_stopping_keeps_the_rest(model, tmp_path):

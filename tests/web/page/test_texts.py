@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from mnist_cnn.reading import Reason
-from mnist_cnn.web.page import texts
+from mnist_cnn.web.page import markup, texts
 from mnist_cnn.web.page.about import about
 
 WEB = Path(texts.__file__).parent.parent
 
 
 def test_every_text_is_there_in_both_languages():
-    for key, (english, chinese) in texts.TEXTS.items():
+    for key, of in texts.TEXTS.items():
+        assert of.keys() == {"en", "zh-CN"}, key
+        english, chinese = of["en"], of["zh-CN"]
         assert english, key
         assert re.search("[\u4e00-\u9fff]", chinese), key
         assert not re.search("[\u4e00-\u9fff]", english), key
@@ -23,9 +25,8 @@ def test_every_text_is_there_in_both_languages():
 
 
 def test_every_text_is_used():
-    sources = [WEB.parent.parent / "app.py", *WEB.rglob("*.py")]
+    sources = [*WEB.rglob("*.py"), *WEB.rglob("templates/*.html")]
     sources += (WEB / "page" / "sketchpad").glob("sketchpad.*")
-    sources = [file for file in sources if file.name != "texts.py"]
     code = "".join(file.read_text(encoding="utf-8") for file in sources)
     used = {*re.findall(r"""["'](\w+)["']""", code), *Reason}
     made = {"bad_" + kind for kind in ("empty", "bytes", "format", "pixels", "scans", "damaged")}
@@ -35,6 +36,14 @@ def test_every_text_is_used():
 
 def test_every_reason_of_the_model_has_a_text():
     assert set(Reason) <= set(texts.TEXTS)
+
+
+@pytest.mark.parametrize("value", ["<b>", "[[title]]", "a|b"])
+def test_templates_escape_whatever_is_no_phrase(value):
+    made = markup.html("line", text=value, said=False)
+    inside = made.removeprefix("<p>").removesuffix("</p>")
+    assert not set(inside) & set("<>[]|")
+    assert markup.html("line", text=texts.phrase("title"), said=False) == "<p>[[title]]</p>"
 
 
 def test_unknown_keys_fail_here_and_not_in_the_browser():

@@ -153,12 +153,14 @@ def test_mcp_tools_answer_as_the_command_line(url, files, from_cli):
     assert address == {"error": "image_base64 must be the picture's bytes in base64"}
 
 
-def test_health_names_the_weights(url):
+def test_health_names_the_weights(url, model):
     answer = httpx.get(f"{url}/health")
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ok",
         "weights": "bundled with mnist_cnn",
+        "classes": list("0123456789"),
+        "commit": model.report.git_commit,
         "standing_in": False,
         "waiting": 0,
     }
