@@ -10,8 +10,6 @@ from typing import Annotated
 import tyro
 from tyro.conf import arg
 
-from mnist_cnn.web import settings
-
 NAME = "app.py"  # in front of what the app says on the terminal
 
 
@@ -23,9 +21,9 @@ class Flags:
     """folder, or Hub repo USER/NAME[@REVISION]; None: $MNIST_CNN_MODEL, else bundled weights"""
     corrections: Annotated[str | None, arg(metavar="DIR|USER/DATASET")] = None
     """let people say what a digit was, and keep that to train on"""
-    host: str = settings.HOST
+    host: str = "127.0.0.1"  # this machine alone, until someone asks for more
     """address to listen on; $GRADIO_SERVER_NAME is its default"""
-    port: int = settings.PORT
+    port: int = 7860  # where Spaces look
     """port to listen on; $GRADIO_SERVER_PORT is its default"""
 
 
@@ -48,8 +46,8 @@ def _parsed(words: Sequence[str] | None) -> Flags:
     """
     usual = Flags(
         model=os.environ.get("MNIST_CNN_MODEL") or None,
-        host=os.environ.get("GRADIO_SERVER_NAME", settings.HOST),
-        port=_port(os.environ.get("GRADIO_SERVER_PORT", str(settings.PORT))),
+        host=os.environ.get("GRADIO_SERVER_NAME", Flags.host),
+        port=_port(os.environ.get("GRADIO_SERVER_PORT", str(Flags.port))),
     )
     flags = tyro.cli(Flags, default=usual, args=words, config=(tyro.conf.FlagConversionOff,))
     _port(str(flags.port))

@@ -7,6 +7,7 @@ imported, so it comes before them.
 import os
 import tempfile
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 MB = 2**20
@@ -28,47 +29,80 @@ ENVIRONMENT = {
 os.environ.update(ENVIRONMENT)
 UPLOADS = ENVIRONMENT["GRADIO_TEMP_DIR"]
 
-# --- What may be sent
 
-# A form with files: 500 drawings or small photos, or a ZIP of them.
-MAX_UPLOAD = 64 * MB
-MAX_FILES = 500
-# A drawing takes 10 to 60 kB as a PNG in base64; nothing else in JSON is longer than a path.
-MAX_JSON = MB // 2
-# One picture to `/predict`, `/read` or, in base64, to MCP. Phones write 3 to 12 MB.
-MAX_PICTURE = 16 * MB
-MAX_MCP = MAX_PICTURE * 4 // 3 + MB // 4
-# A ZIP must not grow: pictures are compressed already, and BMP shrinks about a hundredfold.
-MAX_UNZIPPED = 256 * MB
+@dataclass(frozen=True)
+class Limits:
+    """How much may be sent, wait and lie here."""
 
-# --- How long and how much at once
+    # Bytes of a form with files: 500 drawings or small photos, or a ZIP of them.
+    upload: int = 64 * MB
+    files: int = 500  # in a form, or in a ZIP
+    # Bytes of a call: a drawing takes 10 to 60 kB as a PNG in base64; nothing else is longer.
+    call: int = MB // 2
+    drawing: int = 400_000  # characters of a canvas's value: noise takes 200 thousand
+    # Bytes of one picture to `/predict` or `/read`. Phones write 3 to 12 MB.
+    picture: int = 16 * MB
+    mcp: int = 22 * MB  # bytes: such a picture in base64
+    # Bytes that a ZIP unpacks to: pictures are compressed already, and BMP shrinks a hundredfold.
+    unzipped: int = 256 * MB
+    # Bytes of a ZIP's list of members; each takes 46 and its name. More are not even counted.
+    listing: int = MB
 
-READ_SECONDS = 30  # for a request's body: a phone sends 64 MB in that time at 17 Mbit/s
-HEADER_SECONDS = 10  # for a request's first line and headers, on a fresh connection
-DRAIN_SECONDS = 5  # after SIGTERM, for what is in flight
-# Whoever waits behind 256 others waits two seconds at most; more are refused at once.
-MAX_QUEUE = 256
-# Two threads read pictures: one decodes while the other's network runs. More only wait for each
-# other on two cores.
-READERS = 2
-# Larger pictures have one thread of their own, so that drawings do not wait behind photos, and few
-# may wait for it: each takes up to half a second.
-LARGE_PIXELS = 2_000_000
-MAX_LARGE = 16
-LARGE_NICENESS = 10  # a tenth of the processor for that thread while the others have work
-MAX_BATCH = 16  # pictures that share one run of the network, which halves its time for each
-MAX_LARGE_UPLOADS = 4  # bodies above LARGE that are received at once
-LARGE = 2 * MB
-# Gradio tells all who wait their place after every event unless told otherwise: that is quadratic.
-STATUS_SECONDS = 2.0
+    chunk: int = 8  # pictures of many between two reports of progress: about 40 ms
 
-# --- What is kept, and for how long
+    # Who waits behind 256 others waits two seconds at most; more are refused at once.
+    queue: int = 256
+    # Threads that read: one decodes while the other's network runs. More wait for each other.
+    readers: int = 2
+    batch: int = 16  # pictures that share one run of the network, which halves its time for each
+    # Pixels of a picture that has a thread of its own, so that drawings do not wait behind photos.
+    large_picture: int = 2_000_000
+    large_pictures: int = 16  # that wait for that thread: each takes up to half a second
+    niceness: int = 10  # of that thread: a tenth of the processor while the others have work
+    large_body: int = 2 * MB  # bytes
+    large_bodies: int = 4  # that are received at once
 
-KEEP_SECONDS = 300  # an upload, since a request last named it
-SWEEP_SECONDS = 5
-MAX_KEPT = 10_000  # uploads; where there are more, the oldest go first
-MAX_DISK = 512 * MB  # for all uploads; further ones are refused until old ones are gone
-SESSIONS = 200  # of which Gradio keeps a record; each call over the queue is one
+    uploads: int = 10_000  # that are kept; where there are more, the oldest go first
+    disk: int = 512 * MB  # bytes of all uploads; further ones are refused until old ones are gone
+    sessions: int = 200  # of which Gradio keeps a record; each call over the queue is one
+    corrections: int = 10_000  # that a folder takes: visitors must not fill the disk
+    correction_side: int = 1024  # pixels of a picture that is kept; a photo is scaled down
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long things may take, in seconds."""
+
+    body: float = 30  # for a request to arrive: a phone sends 64 MB in that time at 17 Mbit/s
+    headers: float = 10  # for a request's first line and headers, on a fresh connection
+    drain: int = 5  # after SIGTERM, for what is in flight
+    keep: float = 300  # an upload stays, since a request last named it
+    sweep: float = 5  # between looks for uploads that go
+    # Gradio tells all who wait their place after every event unless told otherwise: quadratic.
+    status: float = 2
+    hub: float = 5  # that a start waits for the Hub; then the bundled weights serve
+    first_retry: float = 5  # between tries for the Hub; they double up to the last
+    last_retry: float = 300
+    send: float = 300  # between tries to send corrections to the Hub
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How the page shows pictures, and when it gives hints."""
+
+    reading: int = 800  # pixels: longer side of a picture that is shown with boxes
+    why: int = 112  # pixels: the pictures that tell why
+    example: int = 96
+    thumbnail: int = 48
+    detail: int = 4  # times the usual size, at which a photo is decoded for a small crop
+    crop: float = 0.01  # of the picture's side: the smallest part that may be asked for
+    doubtful: float = 0.9  # less sure answers are looked at again: there may be several digits
+    # Below these a drawing is read less surely; shares of the digit's or picture's longer side.
+    thin: float = 0.03
+    small: float = 0.15
+
+
+LIMITS, TIMES, SHOWN = Limits(), Times(), Shown()
 
 # --- What the browser is told
 
@@ -95,6 +129,3 @@ HEADERS = {
         )
     ),
 }
-
-HOST = "127.0.0.1"  # this machine alone, until someone asks for more
-PORT = 7860  # where Spaces look

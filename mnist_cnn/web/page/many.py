@@ -17,14 +17,8 @@ from mnist_cnn.reading import predict_ink
 from mnist_cnn.web import settings
 from mnist_cnn.web.page.markup import html
 from mnist_cnn.web.page.texts import TEXTS, phrase
-from mnist_cnn.web.page.views import THUMBNAIL, thumbnail
+from mnist_cnn.web.page.views import thumbnail
 from mnist_cnn.web.server import plain_name
-
-CHUNK = 8  # pictures between two reports of progress: about 40 ms
-# Of a ZIP's list of members; each takes 46 bytes and its name. More are not even counted.
-MAX_LISTING = settings.MB
-END, END64 = b"PK\5\6", b"PK\6\7"  # how the end of a ZIP's list begins, and of a large one's
-SYMLINK = 0xA000  # of the Unix mode in a member's upper attributes
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ def sources(paths: list[str]) -> tuple[int, Iterator[Source]]:
     """
     members = {path: checked_members(path) for path in paths if zipfile.is_zipfile(path)}
     total = len(paths) - len(members) + sum(len(each) for each in members.values())
-    if total > settings.MAX_FILES:
+    if total > settings.LIMITS.files:
         raise BadZip("bad_many")
     return total, _each(paths, members)
 
@@ -77,9 +71,9 @@ def checked_members(path: str) -> list[zipfile.ZipInfo]:
             found = [member for member in archive.infolist() if _is_meant(member)]
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
         raise BadZip("bad_zip") from error
-    if len(found) > settings.MAX_FILES:
+    if len(found) > settings.LIMITS.files:
         raise BadZip("bad_many")
-    if sum(member.file_size for member in found) > settings.MAX_UNZIPPED:
+    if sum(member.file_size for member in found) > settings.LIMITS.unzipped:
         raise BadZip("bad_bomb")
     return found
 
@@ -90,10 +84,11 @@ def _check_listing(path: str) -> None:
         file.seek(0, io.SEEK_END)
         file.seek(max(0, file.tell() - 65_557 - 20))
         tail = file.read()
-    at = tail.rfind(END)
+    at = tail.rfind(b"PK\5\6")  # how the end of the list begins
     if at < 0 or len(tail) < at + 22:
         raise BadZip("bad_zip")
-    if END64 in tail or int.from_bytes(tail[at + 12 : at + 16], "little") > MAX_LISTING:
+    is_large = b"PK\6\7" in tail  # how the end of a list in 64 bits begins
+    if is_large or int.from_bytes(tail[at + 12 : at + 16], "little") > settings.LIMITS.listing:
         raise BadZip("bad_many")
 
 
@@ -127,7 +122,7 @@ def _from_zip(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Source:
         return Source(name, problem="bad_path")
     if member.flag_bits & 1:
         return Source(name, problem="bad_locked")
-    if member.file_size > settings.MAX_PICTURE:
+    if member.file_size > settings.LIMITS.picture:
         return Source(name, problem="bad_bytes")
     try:
         # No more than the listed size is unpacked, whatever the data holds.
@@ -139,7 +134,7 @@ def _from_zip(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Source:
 def _climbs(member: zipfile.ZipInfo) -> bool:
     """Whether a member would land outside of its folder, or is a link to elsewhere."""
     name = member.orig_filename.replace("\\", "/")
-    is_link = (member.external_attr >> 16) & 0xF000 == SYMLINK
+    is_link = (member.external_attr >> 16) & 0xF000 == 0xA000  # by its Unix mode
     return is_link or name.startswith("/") or ".." in name.split("/") or ":" in name.split("/")[0]
 
 
@@ -148,7 +143,7 @@ def read_each(model: MnistCNN, found: Iterator[Source]) -> Iterator[list[Row]]:
     chunk: list[Source] = []
     for source in found:
         chunk.append(source)
-        if len(chunk) == CHUNK:
+        if len(chunk) == settings.LIMITS.chunk:
             yield [_row(model, each) for each in chunk]
             chunk = []
     if chunk:
@@ -165,7 +160,7 @@ def _row(model: MnistCNN, source: Source) -> Row:
         return Row(source.name, problem=f"bad_{error.kind}")
     except ValueError:
         return Row(source.name, problem="bad_damaged")
-    small = thumbnail(picture, THUMBNAIL)
+    small = thumbnail(picture, settings.SHOWN.thumbnail)
     if answer.label is None:
         return Row(source.name, problem=answer.reason or "", thumbnail=small)
     return Row(source.name, answer.digit, answer.label, answer.confidence, thumbnail=small)

@@ -25,9 +25,6 @@ from mnist_cnn.web.server import Corrections, Readers, Task, Weights, api
 
 FOLDER = Path(__file__).parent
 EXAMPLES = tuple(sorted((FOLDER / "examples").glob("*.jpg")))
-MAX_DETAIL = 4 * WORK_SIDE  # pixels: longer side that a photo is decoded at for a small crop
-SMALLEST_CROP = 0.01  # of the picture's side
-DOUBTFUL = 0.9  # less sure answers are looked at again: there may be several digits
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 # What `serve.make_app` gives to Gradio beside the page.
@@ -55,7 +52,7 @@ def one_digit(model: MnistCNN, picture: Image.Image, ink: Ink, drawn: bool = Fal
     """The answer with its hints."""
     prediction = predict_ink(model, ink)
     hints = views.hints(ink.levels, drawn)
-    if prediction.digit is None or prediction.confidence < DOUBTFUL:
+    if prediction.digit is None or prediction.confidence < settings.SHOWN.doubtful:
         # After every stroke of an unfinished digit: a quick look is enough.
         hints += views.several(read_ink(model, ink, thorough=False))
     return views.answer(model, prediction, picture, ink.levels, hints)
@@ -83,7 +80,7 @@ def cropped(path: str, crop: Box) -> Image.Image:
     """The part of a picture; a small part of a large photo is decoded at a larger size."""
     left, top, right, bottom = crop
     share = max(right - left, bottom - top)
-    detail = round(min(WORK_SIDE / share, MAX_DETAIL))
+    detail = round(min(WORK_SIDE / share, settings.SHOWN.detail * WORK_SIDE))
     picture, _ = decode(Path(path).read_bytes(), Path(path).name, detail)
     width, height = picture.size
     x, y = math.floor(left * width), math.floor(top * height)
@@ -99,7 +96,7 @@ def checked_crop(values: Any) -> Box:
     if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in values):
         return WHOLE
     left, top, right, bottom = values
-    large = right - left >= SMALLEST_CROP and bottom - top >= SMALLEST_CROP
+    large = right - left >= settings.SHOWN.crop and bottom - top >= settings.SHOWN.crop
     return (left, top, right, bottom) if large else WHOLE
 
 
@@ -149,7 +146,8 @@ def header(weights: Weights) -> str:
 
 def example_buttons() -> str:
     """The pictures that can be read with one click."""
-    return html("examples", pictures=[views.thumbnail(Image.open(f), 96) for f in EXAMPLES])
+    side = settings.SHOWN.example
+    return html("examples", pictures=[views.thumbnail(Image.open(f), side) for f in EXAMPLES])
 
 
 def ask_what_it_was(
@@ -176,7 +174,7 @@ def ask_what_it_was(
             keep,
             [source, right],
             [right, thanks],
-            **quietly(settings.READERS),
+            **quietly(settings.LIMITS.readers),
         )
 
 
@@ -246,7 +244,7 @@ def build(readers: Readers, corrections: Corrections | None = None) -> gr.Blocks
         with gr.Tab(text("about"), id="about"):
             numbers = phrases(about(weights.model), elem_id="weights")
 
-        live = quietly(settings.READERS)
+        live = quietly(settings.LIMITS.readers)
         # "always_last": a stroke that ends while the one before is read is read next, not dropped.
         drawing.input(
             partial(draw, weights), drawing, drawing_answer, trigger_mode="always_last", **live
@@ -296,8 +294,8 @@ def build(readers: Readers, corrections: Corrections | None = None) -> gr.Blocks
         add_endpoints(readers)
     page.queue(
         api_open=False,  # else every call could pass by the queue and its limits
-        max_size=settings.MAX_QUEUE,
-        status_update_rate=settings.STATUS_SECONDS,
+        max_size=settings.LIMITS.queue,
+        status_update_rate=settings.TIMES.status,
     )
     return page
 
@@ -321,7 +319,7 @@ def add_endpoints(readers: Readers) -> None:
             show_progress="hidden",
             # They wait for the readers, too; Gradio's 40 places are for those who draw as well.
             concurrency_id="programs",
-            concurrency_limit=settings.READERS * settings.MAX_BATCH,
+            concurrency_limit=settings.LIMITS.readers * settings.LIMITS.batch,
             # Input and answer are what they are: Gradio would hand each to a thread and back.
             preprocess=False,
             postprocess=False,

@@ -15,17 +15,9 @@ from PIL import Image
 from mnist_cnn.ink import VISIBLE, PictureError, stroke_width
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.reading import Prediction, Reading
+from mnist_cnn.web import settings
 from mnist_cnn.web.page.markup import html
 from mnist_cnn.web.page.texts import phrase
-
-SHOWN = 800  # pixels: longer side of a picture that is shown with boxes
-SMALL = 112  # pixels: the pictures that tell why
-THUMBNAIL = 48
-HEAT = np.array([255, 115, 20])  # RGB
-
-# Below these a drawing is read less surely; shares of the digit's or the picture's longer side.
-THIN = 0.03
-TINY = 0.15
 
 
 def answer(
@@ -40,7 +32,7 @@ def answer(
     sure = phrase("sure", f"{prediction.confidence:.1%}")
     heatmap = model.explain(prediction.frame)
     figures = [
-        (thumbnail(picture, SMALL), phrase("raw")),
+        (thumbnail(picture, settings.SHOWN.why), phrase("raw")),
         (pixels(ink), phrase("ink")),
         (pixels(prediction.frame), phrase("frame")),
     ]
@@ -73,9 +65,9 @@ def hints(ink: np.ndarray, drawn: bool) -> list[Markup]:
         return []
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     longer, found = max(bottom - top, right - left), []
-    if stroke_width(ink) < THIN * longer:
+    if stroke_width(ink) < settings.SHOWN.thin * longer:
         found.append(phrase("hint_thin"))
-    if longer < TINY * max(ink.shape):
+    if longer < settings.SHOWN.small * max(ink.shape):
         found.append(phrase("hint_small"))
     if drawn and (min(top, left) == 0 or bottom == ink.shape[0] or right == ink.shape[1]):
         found.append(phrase("hint_edge"))
@@ -106,7 +98,7 @@ def reading(found: Reading, picture: Image.Image, crop: tuple[float, ...]) -> st
         "reading",
         digits=found.digits,
         text=found.text,
-        picture=data_url(thumbnail_image(picture, SHOWN), "JPEG"),
+        picture=data_url(thumbnail_image(picture, settings.SHOWN.reading), "JPEG"),
         width=width,
         height=height,
         crop=" ".join(f"{share:.5f}" for share in crop),
@@ -115,10 +107,10 @@ def reading(found: Reading, picture: Image.Image, crop: tuple[float, ...]) -> st
 
 
 def pixels(array: np.ndarray) -> str:
-    """Ink, a frame or a heated frame as a data URL, at most `SMALL` pixels large."""
+    """Ink, a frame or a heated frame as a data URL, at most `settings.SHOWN.why` pixels large."""
     if array.dtype != np.uint8:
         array = np.round(array * 255).astype(np.uint8)
-    scale = SMALL / max(array.shape[:2])
+    scale = settings.SHOWN.why / max(array.shape[:2])
     if scale < 1:
         size = max(1, round(array.shape[1] * scale)), max(1, round(array.shape[0] * scale))
         array = cv2.resize(array, size, interpolation=cv2.INTER_AREA)
@@ -150,5 +142,6 @@ def data_url(picture: Image.Image, kind: str = "PNG") -> str:
 
 def heated(frame: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     """The frame in grey with the heatmap in the app's orange over it, `(28, 28, 3)` uint8."""
+    orange = np.array([255, 115, 20])
     share = heatmap[..., None]
-    return np.round((1 - share) * frame[..., None] * 0.6 + share * HEAT).astype(np.uint8)
+    return np.round((1 - share) * frame[..., None] * 0.6 + share * orange).astype(np.uint8)

@@ -70,7 +70,7 @@ def with_message(answer: Prediction | Reading) -> Answer:
 
 
 # Pages are read one by one, so nobody waits for another's.
-TASKS = {"predict": Task(predict, settings.MAX_BATCH), "read": Task(read)}
+TASKS = {"predict": Task(predict, settings.LIMITS.batch), "read": Task(read)}
 
 
 def without_folder(error: ValueError) -> str:
@@ -120,7 +120,7 @@ def mcp_server(readers: Readers) -> Any:
         log_level="WARNING",
         stateless_http=True,
         json_response=True,
-        max_request_body_size=settings.MAX_MCP,
+        max_request_body_size=settings.LIMITS.mcp,
         # There are no cookies and no accounts, so a page of another host gains nothing here.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )

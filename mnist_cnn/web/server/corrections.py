@@ -28,12 +28,9 @@ from mnist_cnn.data.drawn import strokes
 from mnist_cnn.ink import find_ink, open_picture
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.reading import predict_ink
+from mnist_cnn.web import settings
 
-MOST = 10_000  # corrections that a folder takes: visitors must not fill the disk
-MAX_SIDE = 1024  # pixels of a picture that is kept; a phone's photo is scaled down
-MINUTES = 5  # between tries to send to the Hub what has not arrived
 DIGITS = tuple("0123456789")  # which the program can draw
-EXAMPLES = 10  # drawn digits a class
 NOTES = ".corrections"  # hidden, so that it is not taken for a class
 
 
@@ -67,7 +64,7 @@ class Corrections:
                     repo_id=repo_id,
                     repo_type="dataset",
                     folder_path=folder,
-                    every=MINUTES,
+                    every=settings.TIMES.send / 60,
                     private=True,
                     ignore_patterns=["*.tmp"],
                 )
@@ -86,7 +83,7 @@ class Corrections:
     def _draw_examples(self) -> None:
         rng = np.random.default_rng(0)
         for digit in range(10):
-            for number in range(EXAMPLES):
+            for number in range(10):
                 ink = np.round(255 * (1 - strokes.draw(digit, rng))).astype(np.uint8)
                 (self.folder / str(digit) / f"drawn-{number}.png").write_bytes(png(ink))
 
@@ -100,12 +97,13 @@ class Corrections:
         names = model.config.class_names
         if right not in names:
             raise ValueError(f"{right!r} is no class of these weights: {', '.join(names)}")
-        if sum(1 for _ in (self.folder / NOTES).iterdir()) >= MOST:
-            raise ValueError(f"{MOST:,} corrections are here already: no more are kept")
+        most = settings.LIMITS.corrections
+        if sum(1 for _ in (self.folder / NOTES).iterdir()) >= most:
+            raise ValueError(f"{most:,} corrections are here already: no more are kept")
         image = open_picture(picture)
         prediction = predict_ink(model, find_ink(image))
         image = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
-        image.thumbnail((MAX_SIDE, MAX_SIDE))
+        image.thumbnail((settings.LIMITS.correction_side,) * 2)
         name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
         picture_path = f"{folder_name(right)}/{name}.png"
         note = {

@@ -33,13 +33,12 @@ OPEN = [
         ("GET HEAD", r"/gradio_api/(info|app_id|theme\.css|startup-events|heartbeat/\w+)/?", 0),
         ("GET", r"/gradio_api/(queue/data|upload_progress)", 0),
         ("GET HEAD", r"/gradio_api/file=.+", 0),
-        ("POST", r"/gradio_api/queue/join/?", settings.MAX_JSON),
-        ("POST", r"/gradio_api/upload", settings.MAX_UPLOAD),
-        ("POST", r"/(predict|read)", settings.MAX_PICTURE + settings.MAX_JSON),
-        ("GET POST DELETE", r"/mcp", settings.MAX_MCP),
+        ("POST", r"/gradio_api/queue/join/?", settings.LIMITS.call),
+        ("POST", r"/gradio_api/upload", settings.LIMITS.upload),
+        ("POST", r"/(predict|read)", settings.LIMITS.picture + settings.LIMITS.call),
+        ("GET POST DELETE", r"/mcp", settings.LIMITS.mcp),
     )
 ]
-_FILE = "/gradio_api/file="
 _RANGE = re.compile(r"bytes=(\d{1,15}-\d{0,15}|-\d{1,15})", re.ASCII)
 _HEADERS = [(name.lower().encode(), value.encode()) for name, value in settings.HEADERS.items()]
 
@@ -67,7 +66,7 @@ class Guard:
         self.app = app
         self.uploads = uploads
         self.functions = functions
-        self.large = 0  # bodies above settings.LARGE that are being received
+        self.large = 0  # bodies above settings.LIMITS.large_body that are being received
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -85,7 +84,7 @@ class Guard:
             length = int(headers.get("content-length", unsaid))
             if length > limit:
                 raise HTTPException(413, f"{length:,} bytes are too many: {limit:,} at most.")
-            if length > settings.LARGE and self.large >= settings.MAX_LARGE_UPLOADS:
+            if length > settings.LIMITS.large_body and self.large >= settings.LIMITS.large_bodies:
                 raise HTTPException(
                     503, "Others are sending large files. Try again in a few seconds."
                 )
@@ -93,13 +92,13 @@ class Guard:
             response = await refused(None, refusal)
             await response(scope, receive, send)
             return
-        self.large += length > settings.LARGE
+        self.large += length > settings.LIMITS.large_body
         try:
             receive = _in_time(receive) if limit else receive
             # It counts what comes where no length was said.
             await RequestBodyLimitMiddleware(self._admit, limit)(scope, receive, send)
         finally:
-            self.large -= length > settings.LARGE
+            self.large -= length > settings.LIMITS.large_body
 
     def _limit(self, scope: Scope) -> int:
         """The most bytes that the body may have, if the address is open."""
@@ -110,7 +109,8 @@ class Guard:
         )
         if limit is None:
             raise HTTPException(404, "There is nothing at this address.")
-        if path.startswith(_FILE) and not self.uploads.find(path.removeprefix(_FILE)):
+        _, of_file, file = path.partition("/gradio_api/file=")
+        if of_file and not self.uploads.find(file):
             raise HTTPException(404, "There is no such file, or not any more.")
         if not _RANGE.fullmatch(headers.get("range", "bytes=0-")):  # Gradio answers others with 500
             raise HTTPException(400, "Range must be one range of bytes, as in bytes=0-99.")
@@ -194,8 +194,8 @@ def _with_headers(send: Send) -> Send:
 
 
 def _in_time(receive: Receive) -> Receive:
-    """The same request; its body must be there within `settings.READ_SECONDS`."""
-    deadline = asyncio.get_running_loop().time() + settings.READ_SECONDS
+    """The same request; its body must be there within `settings.TIMES.body`."""
+    deadline = asyncio.get_running_loop().time() + settings.TIMES.body
     complete = False
 
     async def receiving() -> Message:

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from mnist_cnn import hub
 from mnist_cnn.model import MnistCNN, load_model
-
-PATIENCE = 5.0  # seconds that a start waits for the Hub; then the bundled weights serve
-FIRST_RETRY, LAST_RETRY = 5.0, 300.0  # seconds between tries; they double from one to the other
+from mnist_cnn.web import settings
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +39,8 @@ class Weights:
     def of(cls, source: str | None) -> "Weights":
         """The bundled weights (`None`, ""), those of a folder, or those of a Hub repo.
 
-        A repo is waited for `PATIENCE` seconds. If it has not arrived by then, the bundled weights
-        stand in, and it is tried again in the background until it has; then it takes their place.
+        If a repo has not arrived after `settings.TIMES.hub` seconds, the bundled weights stand in,
+        and it is tried again in the background until it has; then it takes their place.
 
         Args:
             source: as for `load_model`.
@@ -58,7 +56,7 @@ class Weights:
         fetching = threading.Thread(target=weights._fetch, args=(first,), daemon=True)
         fetching.start()
         try:
-            first.result(timeout=PATIENCE)
+            first.result(timeout=settings.TIMES.hub)
         except TimeoutError:
             logger.warning("%s has not arrived yet: the bundled weights stand in", source)
         _ = weights.model  # the start waits for those that stand in, no visitor does
@@ -66,7 +64,7 @@ class Weights:
 
     def _fetch(self, first: Future[None]) -> None:
         """Try until the weights are there or are refused; `first` is how the first try ends."""
-        delay = FIRST_RETRY
+        delay = settings.TIMES.first_retry
         while True:
             try:
                 model = load_model(self.source)
@@ -86,4 +84,4 @@ class Weights:
             if not self.notice:
                 return
             time.sleep(delay)
-            delay = min(2 * delay, LAST_RETRY)
+            delay = min(2 * delay, settings.TIMES.last_retry)

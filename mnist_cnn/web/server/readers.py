@@ -38,7 +38,7 @@ class Readers:
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
-        self.threads = ThreadPoolExecutor(settings.READERS, "reader")
+        self.threads = ThreadPoolExecutor(settings.LIMITS.readers, "reader")
         self.large = ThreadPoolExecutor(1, "large-reader", initializer=_step_back)
         self.unread: deque[tuple[Task, Picture, asyncio.Future]] = deque()
         self.busy = 0  # threads
@@ -64,12 +64,12 @@ class Readers:
 
     def check_room(self) -> None:
         """Refuse who would wait behind too many."""
-        if self.waiting >= settings.MAX_QUEUE:
+        if self.waiting >= settings.LIMITS.queue:
             raise HTTPException(503, "Too many pictures are waiting. Try again in a few seconds.")
 
     def _begin(self) -> None:
         """Give the free threads what waits, in its order."""
-        while self.busy < settings.READERS and (batch := self._next_batch()):
+        while self.busy < settings.LIMITS.readers and (batch := self._next_batch()):
             tasks, pictures, answers = zip(*batch, strict=True)
             self.busy += 1
             running = asyncio.get_running_loop().run_in_executor(
@@ -101,7 +101,7 @@ class Readers:
         self._begin()
 
     async def _run_large(self, task: Task, picture: Picture) -> Answer:
-        if self.waiting_large >= settings.MAX_LARGE:
+        if self.waiting_large >= settings.LIMITS.large_pictures:
             raise HTTPException(503, "Too many large pictures are waiting. Try again in a minute.")
         self.waiting_large += 1
         try:
@@ -128,12 +128,12 @@ def _is_large(picture: Picture) -> bool:
         width, height = header_size(picture)
     except Exception:  # whoever reads it says what is wrong with it
         return False
-    return width * height > settings.LARGE_PIXELS
+    return width * height > settings.LIMITS.large_picture
 
 
 def _step_back() -> None:
     """Let the other threads go first, where threads have a priority of their own (Linux)."""
     if sys.platform == "linux":
         usual = os.getpriority(os.PRIO_PROCESS, 0)  # which only root may go below
-        niceness = max(usual, settings.LARGE_NICENESS)
+        niceness = max(usual, settings.LIMITS.niceness)
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

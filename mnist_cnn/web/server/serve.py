@@ -91,7 +91,7 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
         app.add_route(f"/{name}", answer, methods=["POST"])
     if mcp:
         app.router.routes.extend(mcp.streamable_http_app().routes)  # /mcp
-    page.state_session_capacity = settings.SESSIONS
+    page.state_session_capacity = settings.LIMITS.sessions
     gr.mount_gradio_app(
         app,
         page,
@@ -102,7 +102,7 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
         ssr_mode=False,  # it would need Node
         pwa=False,
         mcp_server=False,
-        max_file_size=settings.MAX_UPLOAD,
+        max_file_size=settings.LIMITS.upload,
         footer_links=["settings"],
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         **page_options,
@@ -112,7 +112,7 @@ def make_app(page: gr.Blocks, readers: Readers, **page_options: Any) -> fastapi.
 
 async def _sweep(uploads: Uploads) -> None:
     while True:
-        await asyncio.sleep(settings.SWEEP_SECONDS)
+        await asyncio.sleep(settings.TIMES.sweep)
         await asyncio.to_thread(uploads.sweep)
 
 
@@ -146,7 +146,7 @@ class _Protocol(H11Protocol):
         if self._answers():
             self._stop_watching()
         elif self.timer is None:  # more of the same headers gives no more time
-            self.timer = self.loop.call_later(settings.HEADER_SECONDS, self._close_if_silent)
+            self.timer = self.loop.call_later(settings.TIMES.headers, self._close_if_silent)
 
     def _answers(self) -> bool:
         """Whether a request's headers are there and its answer is not yet given."""
@@ -170,7 +170,7 @@ def run(app: fastapi.FastAPI, host: str, port: int) -> None:
         OSError: the port is taken, or the host is not ours; the message says which.
     """
     # Each reader has a thread of its own; more threads only wait for each other.
-    torch.set_num_threads(max(1, _cores() // settings.READERS))
+    torch.set_num_threads(max(1, _cores() // settings.LIMITS.readers))
     cv2.setNumThreads(1)
     _many_connections()
     listener = bind(host, port)
@@ -181,7 +181,7 @@ def run(app: fastapi.FastAPI, host: str, port: int) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=settings.DRAIN_SECONDS,
+        timeout_graceful_shutdown=settings.TIMES.drain,
     )
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
     # What is there by now stays. Without this a request now and then waits 0.1 s while the garbage

@@ -33,7 +33,7 @@ NO_ROOM = "There is no room for this. Try again in a few minutes."
 class Uploads:
     """A folder of files that visitors sent, each in a folder of its own with a name of chance.
 
-    Files go `settings.KEEP_SECONDS` after they were last named; all of them together are bounded.
+    Files go `settings.TIMES.keep` after they were last named; all of them together are bounded.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -67,7 +67,7 @@ class Uploads:
             HTTPException: 507, there is too much already.
             OSError: the disk is full.
         """
-        if self.bytes > settings.MAX_DISK:
+        if self.bytes > settings.LIMITS.disk:
             raise HTTPException(507, NO_ROOM)
         folder = self.folder / uuid.uuid4().hex
         path = folder / plain_name(name)
@@ -102,7 +102,7 @@ class Uploads:
             if name not in self.kept:  # Gradio puts its copies of the examples there
                 self.kept.setdefault(name, (now, _size(self.folder / name)))
         for name, (named, _) in self.kept.copy().items():  # requests change it meanwhile
-            if named > now - settings.KEEP_SECONDS and len(self.kept) <= settings.MAX_KEPT:
+            if named > now - settings.TIMES.keep and len(self.kept) <= settings.LIMITS.uploads:
                 break
             self._delete(name)
         self.bytes = sum(size for _, size in self.kept.copy().values())
@@ -154,7 +154,7 @@ def plain_name(name: str | None) -> str:
 
 async def upload(request: Request, uploads: Uploads) -> Response:
     """Keep a form's files; answers their paths as Gradio's own uploading does."""
-    form = request.form(max_files=settings.MAX_FILES, max_fields=4, max_part_size=1024)
+    form = request.form(max_files=settings.LIMITS.files, max_fields=4, max_part_size=1024)
     try:
         async with form as fields:
             files = [part for _, part in fields.multi_items() if isinstance(part, UploadFile)]

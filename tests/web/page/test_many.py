@@ -68,8 +68,8 @@ def test_links_are_refused(model, tmp_path):
 
 
 def test_a_zip_that_unpacks_to_too_much_is_refused_before_it_is(tmp_path):
-    zeros = bytes(settings.MAX_PICTURE)
-    members = [(f"{i}.bmp", zeros) for i in range(settings.MAX_UNZIPPED // len(zeros) + 1)]
+    zeros = bytes(settings.LIMITS.picture)
+    members = [(f"{i}.bmp", zeros) for i in range(settings.LIMITS.unzipped // len(zeros) + 1)]
     bomb = zipped(tmp_path, *members, compression=zipfile.ZIP_DEFLATED)
     assert Path(bomb).stat().st_size < settings.MB
     with pytest.raises(many.BadZip, match="bad_bomb"):
@@ -86,24 +86,24 @@ def test_a_member_that_lies_about_its_size_is_cut_off(model, tmp_path):
 
 
 def test_one_large_member_is_listed_and_not_unpacked(model, tmp_path):
-    large = ("large.bmp", bytes(settings.MAX_PICTURE + 1))
+    large = ("large.bmp", bytes(settings.LIMITS.picture + 1))
     archive = zipped(tmp_path, large, ("good.png", SEVEN), compression=zipfile.ZIP_DEFLATED)
     assert [row.problem for row in rows(model, archive)] == ["bad_bytes", ""]
 
 
 def test_too_many_pictures_are_refused(tmp_path):
-    members = [(f"{i}.png", b"") for i in range(settings.MAX_FILES + 1)]
+    members = [(f"{i}.png", b"") for i in range(settings.LIMITS.files + 1)]
     with pytest.raises(many.BadZip, match="bad_many"):
         many.sources([zipped(tmp_path, *members)])
     with pytest.raises(many.BadZip, match="bad_many"):
-        many.sources([str(tmp_path / "a.png")] * (settings.MAX_FILES + 1))
+        many.sources([str(tmp_path / "a.png")] * (settings.LIMITS.files + 1))
 
 
 def test_a_list_of_a_million_members_is_not_even_read(tmp_path, monkeypatch):
     archive = Path(zipped(tmp_path, ("a.png", SEVEN)))
     data = bytearray(archive.read_bytes())
-    end = data.rfind(many.END)
-    data[end + 12 : end + 16] = struct.pack("<I", many.MAX_LISTING + 1)
+    end = data.rfind(b"PK\5\6")
+    data[end + 12 : end + 16] = struct.pack("<I", settings.LIMITS.listing + 1)
     archive.write_bytes(data)
     monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("it was opened"))
     with pytest.raises(many.BadZip, match="bad_many"):
@@ -199,6 +199,6 @@ def test_cancel_stops_who_reads_and_nobody_else_is_remembered(model, tmp_path):
 
 
 def test_a_refused_zip_is_a_sentence(model, tmp_path):
-    archive = zipped(tmp_path, *[(f"{i}.png", b"") for i in range(settings.MAX_FILES + 1)])
+    archive = zipped(tmp_path, *[(f"{i}.png", b"") for i in range(settings.LIMITS.files + 1)])
     (step,) = tabs.read_many(Weights(model), [archive], lambda: False)
     assert "[[bad_many]]" in step[0]

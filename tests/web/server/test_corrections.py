@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from mnist_cnn import load_model
 from mnist_cnn.cli import main
 from mnist_cnn.data import datasets as data
 from mnist_cnn.publish import weights as publish
+from mnist_cnn.web import settings
 from mnist_cnn.web.server import corrections
 from mnist_cnn.web.server.corrections import Corrections
 
@@ -103,7 +105,7 @@ def test_what_is_refused(tmp_path, model, seven, monkeypatch):
         place.keep(model, seven, "../x")
     with pytest.raises(ValueError, match="not a picture"):
         place.keep(model, b"text", "7")
-    monkeypatch.setattr(corrections, "MOST", 0)
+    monkeypatch.setattr(settings, "LIMITS", replace(settings.LIMITS, corrections=0))
     with pytest.raises(ValueError, match="no more are kept"):
         place.keep(model, seven, "7")
     assert sorted((tmp_path / "kept").rglob("*")) == before

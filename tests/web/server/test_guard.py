@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from starlette.applications import Starlette
@@ -125,10 +126,10 @@ def test_every_answer_has_the_headers(client):
 @pytest.mark.parametrize(
     ("address", "limit"),
     [
-        ("/gradio_api/queue/join", settings.MAX_JSON),
-        ("/gradio_api/upload", settings.MAX_UPLOAD),
-        ("/predict", settings.MAX_PICTURE + settings.MAX_JSON),
-        ("/mcp", settings.MAX_MCP),
+        ("/gradio_api/queue/join", settings.LIMITS.call),
+        ("/gradio_api/upload", settings.LIMITS.upload),
+        ("/predict", settings.LIMITS.picture + settings.LIMITS.call),
+        ("/mcp", settings.LIMITS.mcp),
     ],
 )
 def test_a_large_body_is_refused_by_its_length_alone(client, address, limit):
@@ -139,7 +140,7 @@ def test_a_large_body_is_refused_by_its_length_alone(client, address, limit):
 
 def test_a_body_of_unsaid_length_is_counted(client):
     assert client.post("/predict", content=iter([b"a picture"])).json()["body"] == "a picture"
-    parts = (bytes(settings.MB) for _ in range(settings.MAX_PICTURE // settings.MB + 1))
+    parts = (bytes(settings.MB) for _ in range(settings.LIMITS.picture // settings.MB + 1))
     assert client.post("/predict", content=parts).status_code == 413
 
 
@@ -288,7 +289,7 @@ def _in_drops():
 
 @pytest.mark.parametrize("receive", [_never, _in_drops()], ids=["never", "in drops"])
 def test_a_body_that_does_not_come_ends(uploads, monkeypatch, receive):
-    monkeypatch.setattr(settings, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(settings, "TIMES", replace(settings.TIMES, body=0.5))
     sent = []
 
     async def send(message):
@@ -308,7 +309,7 @@ def test_a_body_that_does_not_come_ends(uploads, monkeypatch, receive):
 
 
 def test_where_there_is_no_body_nothing_is_timed(uploads, monkeypatch):
-    monkeypatch.setattr(settings, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(settings, "TIMES", replace(settings.TIMES, body=0.05))
 
     async def app(scope, receive, send):
         async with asyncio.timeout(0.2):  # as a stream waits for its listener to leave
@@ -340,10 +341,10 @@ def test_only_a_few_large_bodies_are_received_at_once(uploads):
             "headers": headers,
         }
 
-    guard.large = settings.MAX_LARGE_UPLOADS
-    asyncio.run(guard(scope(settings.LARGE + 1), receive, send))
+    guard.large = settings.LIMITS.large_bodies
+    asyncio.run(guard(scope(settings.LIMITS.large_body + 1), receive, send))
     assert sent[0]["status"] == 503
-    assert guard.large == settings.MAX_LARGE_UPLOADS
+    assert guard.large == settings.LIMITS.large_bodies
     sent.clear()
-    asyncio.run(guard(scope(settings.LARGE), receive, send))
+    asyncio.run(guard(scope(settings.LIMITS.large_body), receive, send))
     assert sent[0]["status"] == 200

@@ -2,12 +2,14 @@
 
 import logging
 import threading
+from dataclasses import replace
 
 import pytest
 from hub_server import Fault, HubServer
 from huggingface_hub import HfApi
 
 from mnist_cnn import PRESETS, MnistCNN
+from mnist_cnn.web import settings
 from mnist_cnn.web.server import live
 from mnist_cnn.web.server.live import Weights
 
@@ -64,7 +66,7 @@ def test_while_the_hub_is_down_the_bundled_weights_serve(hub, commit, monkeypatc
             back.wait()
 
     monkeypatch.setattr(live.time, "sleep", sleep)
-    monkeypatch.setattr(live, "FIRST_RETRY", 100)
+    monkeypatch.setattr(settings, "TIMES", replace(settings.TIMES, first_retry=100))
     weights = Weights.of(REPO)
     assert weights.model.source == "bundled with mnist_cnn"
     assert weights.notice == "unreachable"
@@ -78,7 +80,7 @@ def test_while_the_hub_is_down_the_bundled_weights_serve(hub, commit, monkeypatc
 
 
 def test_a_slow_hub_does_not_hold_up_the_start(hub, commit, monkeypatch):
-    monkeypatch.setattr(live, "PATIENCE", 0.2)
+    monkeypatch.setattr(settings, "TIMES", replace(settings.TIMES, hub=0.2))
     hub.faults.append(Fault("GET", "safetensors", delay=1.5))
     weights = Weights.of(REPO)
     assert weights.model.source == "bundled with mnist_cnn"
@@ -88,7 +90,7 @@ def test_a_slow_hub_does_not_hold_up_the_start(hub, commit, monkeypatch):
 
 
 def test_a_start_waits_no_longer_than_five_seconds():
-    assert live.PATIENCE <= 5
+    assert settings.TIMES.hub <= 5
 
 
 def test_mistakes_are_errors_at_the_start(hub, commit, tmp_path):

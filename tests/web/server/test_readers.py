@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+from dataclasses import replace
 
 import hostile
 import pytest
@@ -34,7 +35,7 @@ class Gate:
 
 def test_who_waits_shares_a_batch(monkeypatch):
     """The first is begun at once; those that come meanwhile are read together, in their order."""
-    monkeypatch.setattr(settings, "READERS", 1)
+    monkeypatch.setattr(settings, "LIMITS", replace(settings.LIMITS, readers=1))
     gate, alone = Gate(together=4), Gate(together=1)
     alone.opened.set()
     asked = [(gate, b"a"), *((gate, bytes([letter])) for letter in b"bcdefg")]
@@ -56,7 +57,7 @@ def test_who_waits_shares_a_batch(monkeypatch):
 
 
 def test_pages_are_read_one_by_one():
-    assert TASKS["predict"].together == settings.MAX_BATCH > 1
+    assert TASKS["predict"].together == settings.LIMITS.batch > 1
     assert TASKS["read"].together == 1
 
 
@@ -98,7 +99,7 @@ def test_a_failure_reaches_all_of_its_batch_and_ends_nothing(model):
 
 
 def test_whoever_went_away_is_not_missed(monkeypatch):
-    monkeypatch.setattr(settings, "READERS", 1)
+    monkeypatch.setattr(settings, "LIMITS", replace(settings.LIMITS, readers=1))
     gate = Gate(together=2)
 
     async def main() -> list:
@@ -116,7 +117,7 @@ def test_whoever_went_away_is_not_missed(monkeypatch):
 
 
 def test_too_many_waiting_are_refused_and_the_others_answered(monkeypatch):
-    monkeypatch.setattr(settings, "MAX_QUEUE", 5)
+    monkeypatch.setattr(settings, "LIMITS", replace(settings.LIMITS, queue=5))
     gate = Gate(together=1)
 
     async def main() -> list:
@@ -153,7 +154,7 @@ def test_drawings_do_not_wait_behind_large_photos():
 
 
 def test_too_many_large_pictures_are_refused(monkeypatch):
-    monkeypatch.setattr(settings, "MAX_LARGE", 2)
+    monkeypatch.setattr(settings, "LIMITS", replace(settings.LIMITS, large_pictures=2))
     gate = Gate(together=1)
 
     async def main() -> None:
@@ -178,4 +179,4 @@ def test_large_pictures_step_back():
         return [await readers.run(Task(niceness), picture) for picture in (SMALL, LARGE)]
 
     usual = os.getpriority(os.PRIO_PROCESS, 0)
-    assert asyncio.run(main()) == [usual, max(usual, settings.LARGE_NICENESS)]
+    assert asyncio.run(main()) == [usual, max(usual, settings.LIMITS.niceness)]

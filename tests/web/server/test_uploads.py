@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from types import SimpleNamespace
@@ -68,7 +69,7 @@ def test_a_file_that_the_sweep_takes_meanwhile_is_no_error(uploads):
 def test_a_named_file_stays_and_a_forgotten_one_goes(uploads, clock):
     named, forgotten = add(uploads, 2)
     assert uploads.bytes == 10
-    clock.now += settings.KEEP_SECONDS - 1
+    clock.now += settings.TIMES.keep - 1
     uploads.sweep()
     assert named.exists()
     assert forgotten.exists()
@@ -81,7 +82,7 @@ def test_a_named_file_stays_and_a_forgotten_one_goes(uploads, clock):
 
 
 def test_where_there_are_too_many_the_oldest_go(uploads, clock, monkeypatch):
-    monkeypatch.setattr(settings, "MAX_KEPT", 2)
+    monkeypatch.setattr(settings, "LIMITS", replace(settings.LIMITS, uploads=2))
     paths = add(uploads, 4)
     name_file(uploads, paths[0])
     uploads.sweep()
@@ -95,12 +96,12 @@ def test_what_gradio_puts_there_is_found_and_goes(uploads, clock):
     copy.write_bytes(b"1234567")
     uploads.sweep()
     assert uploads.bytes == 7
-    clock.now += settings.KEEP_SECONDS - 1
+    clock.now += settings.TIMES.keep - 1
     name_file(uploads, copy)
     clock.now += 2
     uploads.sweep()
     assert copy.exists()
-    clock.now += settings.KEEP_SECONDS
+    clock.now += settings.TIMES.keep
     uploads.sweep()
     assert not copy.exists()
     assert uploads.bytes == 0
@@ -108,7 +109,7 @@ def test_what_gradio_puts_there_is_found_and_goes(uploads, clock):
 
 def test_what_cannot_be_deleted_counts_and_is_tried_again(uploads, clock, monkeypatch):
     (path,) = add(uploads, 1)
-    clock.now += settings.KEEP_SECONDS
+    clock.now += settings.TIMES.keep
     with monkeypatch.context() as context:
         context.setattr(uploads_module.shutil, "rmtree", lambda *_, **__: None)
         uploads.sweep()
@@ -126,7 +127,7 @@ def test_a_sweep_looks_into_no_folder_that_it_knows(uploads, monkeypatch):
 
 
 def test_a_full_disk_is_said(uploads, monkeypatch):
-    monkeypatch.setattr(settings, "MAX_DISK", 3)
+    monkeypatch.setattr(settings, "LIMITS", replace(settings.LIMITS, disk=3))
     uploads.add("a.png", io.BytesIO(b"12345"))
     with pytest.raises(HTTPException) as refusal:
         uploads.add("b.png", io.BytesIO(b"12345"))
@@ -159,7 +160,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(client, uploads, monkeypa
 
 
 def test_too_much_leaves_nothing_of_its_form_behind(client, uploads, monkeypatch):
-    monkeypatch.setattr(settings, "MAX_DISK", 3)
+    monkeypatch.setattr(settings, "LIMITS", replace(settings.LIMITS, disk=3))
     files = [("files", (f"{n}.png", png_bytes())) for n in range(4)]
     assert client.post("/gradio_api/upload", files=files).status_code == 507
     assert list(uploads.folder.iterdir()) == []
@@ -250,7 +251,7 @@ def test_a_bad_file_is_left_to_whoever_reads_it(client, content, reason):
 
 def test_upload_refuses_fields_and_crowds(client, uploads):
     assert client.post("/gradio_api/upload", data={"files": "x" * 5000}).status_code == 400
-    crowd = [("files", ("a.png", b"")) for _ in range(settings.MAX_FILES + 1)]
+    crowd = [("files", ("a.png", b"")) for _ in range(settings.LIMITS.files + 1)]
     assert client.post("/gradio_api/upload", files=crowd).status_code == 400
     assert client.post("/gradio_api/upload", content=b"no form").status_code == 400
     assert list(uploads.folder.iterdir()) == []

@@ -11,9 +11,9 @@ from typing import Any
 
 import gradio as gr
 
-_FOLDER = Path(__file__).parent
+from mnist_cnn.web import settings
+
 _PREFIX = "data:image/png;base64,"
-MAX_CHARACTERS = 400_000  # drawings take 5 to 30 thousand, noise 200 thousand
 
 
 def sketchpad(words: Any) -> gr.HTML:
@@ -26,7 +26,7 @@ def sketchpad(words: Any) -> gr.HTML:
     """
     # A function, not a subclass: Gradio writes a .pyi file beside every subclass of a component.
     html, css, js = (
-        (_FOLDER / f"sketchpad.{ending}").read_text(encoding="utf-8")
+        (Path(__file__).parent / f"sketchpad.{ending}").read_text(encoding="utf-8")
         for ending in ("html", "css", "js")
     )
     return gr.HTML(
@@ -42,7 +42,8 @@ def png(value: str | None) -> bytes | None:
     """
     if not value:
         return None
-    if not isinstance(value, str) or not value.startswith(_PREFIX) or len(value) > MAX_CHARACTERS:
+    most = settings.LIMITS.drawing
+    if not isinstance(value, str) or not value.startswith(_PREFIX) or len(value) > most:
         raise ValueError("the drawing did not arrive as a PNG picture; reload the page")
     try:
         return base64.b64decode(value.removeprefix(_PREFIX), validate=True)
