@@ -20,10 +20,11 @@ from typing import Any
 
 import torch
 
-import train
 from benchmarks import classic, reports
 from mnist_cnn import data, load_model
+from mnist_cnn.data.named import unpacking
 from mnist_cnn.reading.evaluation import errors_outside_doubtful, evaluate
+from mnist_cnn.training.flags import FROM_THE_DATA, decide, parse
 
 ROOT = Path(__file__).parent.parent
 
@@ -104,12 +105,10 @@ def flags_of(name: str, seed: int) -> list[str]:
 
 def asked_of(name: str, seed: int) -> dict[str, dict[str, Any]]:
     """Recipe, config and augmentation of a run as JSON holds them, without what the data gives."""
-    wanted = train.run_of(train.parser().parse_args(flags_of(name, seed)))
+    wanted = decide(parse(flags_of(name, seed)))
     parts = {part: dataclasses.asdict(getattr(wanted, part)) for part in PARTS}
     return {
-        part: {
-            k: v for k, v in json.loads(json.dumps(values)).items() if k not in train.FROM_THE_DATA
-        }
+        part: {k: v for k, v in json.loads(json.dumps(values)).items() if k not in FROM_THE_DATA}
         for part, values in parts.items()
     }
 
@@ -179,7 +178,7 @@ def one_frame_ms(model: torch.nn.Module, times: int = 30) -> float:
 
 def classic_run(args: argparse.Namespace) -> dict[str, Any]:
     """Seconds and accuracy of the tutorial's example, epoch by epoch."""
-    with data.unpacking(Path(args.data_dir), "MNIST") as root:
+    with unpacking(Path(args.data_dir), "MNIST") as root:
         history = classic.train(root, args.runs / "classic")
     return reports.with_origin({"history": history})
 

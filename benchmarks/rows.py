@@ -17,7 +17,7 @@ import numpy as np
 
 from mnist_cnn import data, load_model
 from mnist_cnn.data.drawn import strokes
-from mnist_cnn.data.drawn.rows import Row, write_row
+from mnist_cnn.data.drawn.lines import WrittenLine, write_line
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.reading.lattice import Reading
 
@@ -62,13 +62,13 @@ class Generator:
         source = (self.frames, self.labels) if kind.source == "mnist" else None
         brush = strokes.Brush.random(rng, fattest=0.12)  # one pen writes a page
         touching = kind.spacing == "touching"
-        lines = [write_row(rng, length, height, touching, source, brush) for length in lengths]
+        lines = [write_line(rng, length, height, touching, source, brush) for length in lengths]
         ink, boxes = self._page(lines, height)
         picture = self._coloured(ink) if kind.surface == "clean" else self._photo(ink)
         text = "\n".join("".join(map(str, line.labels)) for line in lines)
         return Page(kind, picture, text, tuple(boxes))
 
-    def _page(self, lines: list[Row], height: float) -> tuple[np.ndarray, list[Box]]:
+    def _page(self, lines: list[WrittenLine], height: float) -> tuple[np.ndarray, list[Box]]:
         """Lines below each other, with margins."""
         rng, placed, spots = self.rng, [], []
         y = round(rng.uniform(0.3, 1.2) * height)

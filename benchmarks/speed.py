@@ -8,20 +8,24 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import cv2
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch.nn import functional as F
 
-import train
 from benchmarks import reports, rows
 from mnist_cnn import data, load_model
 from mnist_cnn.config import FLAGSHIP
-from mnist_cnn.data.augment import Augmenter
+from mnist_cnn.data.augmenter import Augmenter
 from mnist_cnn.ink import find_ink, frame, open_picture
 from mnist_cnn.model import MnistCNN
+from mnist_cnn.training.engine import Engine
+from mnist_cnn.training.recipes import ADDED, RECIPES
+from mnist_cnn.training.state import Batches, Training
 
 BATCH = 256
 PAGES = 5  # photos of a kind: what one takes depends on what is on it
@@ -136,16 +140,17 @@ def photos(frames: torch.Tensor, labels: torch.Tensor) -> list[dict]:
 def training(frames: torch.Tensor, labels: torch.Tensor) -> list[dict]:
     """A training step against plain fp32, an epoch, and the augmentation's share of it."""
     step, plain = step_seconds(torch.bfloat16, frames, labels), step_seconds(None, frames, labels)
-    recipe, config, augmentation = train.RECIPES["flagship"]
-    run = train.Run("flagship", 0, recipe, config, augmentation)
-    batches = train.Batches(frames, labels, BATCH, run)
-    augmenter = Augmenter(augmentation)
+    run = RECIPES["flagship"]
+    recipe = replace(run.recipe, batch_size=BATCH, **dict.fromkeys(ADDED, 0))
+    run = replace(run, recipe=recipe)
+    batches = Batches(run, frames, labels)
+    augmenter = Augmenter(run.augmentation)
     start = time.perf_counter()
     for number in range(batches.steps):
         augmenter(frames[number * BATCH : (number + 1) * BATCH].numpy(), (0, 0, number))
     augmenting = time.perf_counter() - start
-    engine = train.Engine(train.Accelerator(cpu=True), torch.bfloat16, workers=1)
-    state = train.Training(run, batches.steps, engine)
+    engine = Engine(Accelerator(cpu=True), torch.bfloat16, workers=1)
+    state = Training(run, batches.steps, engine)
     loader = torch.utils.data.DataLoader(
         batches, batch_size=None, sampler=batches.keys(1), num_workers=1
     )

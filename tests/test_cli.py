@@ -171,7 +171,7 @@ def test_evaluate_on_two_things_is_refused(tmp_path, capsys):
 
 
 def test_evaluate_warns_of_writers_in_common(model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 10, False: 10})
+    monkeypatch.setattr("mnist_cnn.data.named.SYNTHETIC_SIZES", {True: 10, False: 10})
     copy = MnistCNN(model.config)
     copy.report = dataclasses.replace(model.report, recipe={"dataset": "qmnist"})
     copy.save_pretrained(tmp_path)

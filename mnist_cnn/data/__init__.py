@@ -1,19 +1,23 @@
 """Data sets and augmentation."""
 
-from mnist_cnn.data.augment import Augmentation, Augmenter
+from typing import TYPE_CHECKING
+
+from mnist_cnn.data.augmentation import Augmentation
 from mnist_cnn.data.datasets import (
-    DATASETS,
-    DIGITS,
     FOLDER,
     check,
     class_names,
-    digest,
     is_folder,
     load,
     statistics,
     title,
     warning,
 )
+from mnist_cnn.data.named import DATASETS, DIGITS, digest
+from mnist_cnn.lazy import lazily
+
+if TYPE_CHECKING:
+    from mnist_cnn.data.augmenter import Augmenter
 
 __all__ = [
     "DATASETS",
@@ -30,3 +34,5 @@ __all__ = [
     "title",
     "warning",
 ]
+
+__getattr__, __dir__ = lazily(__name__, {"augmenter": ["Augmenter"]})

@@ -8,12 +8,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from torch import Tensor
 
 from mnist_cnn import data
-from mnist_cnn.data import Augmenter
+from mnist_cnn.data import Augmentation, Augmenter
 from mnist_cnn.files import replacing
 from mnist_cnn.model import MnistCNN
 from mnist_cnn.reading import raw_logits
 from mnist_cnn.run import card
-from mnist_cnn.training import Run
 
 # Title of each picture, in the order of the page; where nothing is augmented that one is left out.
 PICTURES = {
@@ -27,26 +26,24 @@ PICTURES = {
 }
 
 
-def write(
-    model: MnistCNN, run: Run, folder: Path, test: tuple[Tensor, Tensor], frames: Tensor
-) -> None:
+def write(model: MnistCNN, folder: Path, test: tuple[Tensor, Tensor], frames: Tensor) -> None:
     """Write a run's folder; a failure, such as a full disk, leaves what was there.
 
     Args:
         model: the trained network with its report.
-        run: what was trained.
         folder: an existing folder.
         test: the test frames and labels that the report speaks of.
         frames: training frames, some of which are shown augmented.
     """
+    assert model.report
     # The report last: a folder that has it has everything.
     with replacing(folder, last="report.json") as new:
         model.save_pretrained(new)
-        augmenter = Augmenter(run.augmentation)
+        augmenter = Augmenter(Augmentation(**model.report.augmentation))
         augmenter.save(new / "augmentation.json")
         _write_pictures(model, new, test, bool(augmenter.compose.transforms))
         if augmenter.compose.transforms:
-            _write_augmented(augmenter, frames, run.seed, new)
+            _write_augmented(augmenter, frames, model.report.seed, new)
         (new / "report.html").write_text(_page(model, new), encoding="utf-8")
         (new / "README.md").write_text(card.render(model.report), encoding="utf-8")
 

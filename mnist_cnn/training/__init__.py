@@ -1,15 +1,6 @@
-"""How networks are trained: recipes, and the state of a run."""
+"""How networks are trained: recipes, the loop, and its command line."""
 
-from mnist_cnn.training.recipes import ADDED, RECIPES, Recipe, Run
-from mnist_cnn.training.state import NOT_A_DIGIT, Batches, Engine, Training
+from mnist_cnn.training.command import main
+from mnist_cnn.training.recipes import RECIPES, Recipe, Run
 
-__all__ = [
-    "ADDED",
-    "NOT_A_DIGIT",
-    "RECIPES",
-    "Batches",
-    "Engine",
-    "Recipe",
-    "Run",
-    "Training",
-]
+__all__ = ["RECIPES", "Recipe", "Run", "main"]

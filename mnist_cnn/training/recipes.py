@@ -1,83 +1,57 @@
-"""How networks are trained, as data: `RECIPES` names a recipe, a network and an augmentation."""
+"""How networks are trained, as data: `RECIPES` holds the runs that have a name."""
 
 import dataclasses
-from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from mnist_cnn import data
+from mnist_cnn.checked import checked
 from mnist_cnn.config import FLAGSHIP, PRESETS, SPEED, TINY, Config
 from mnist_cnn.data import Augmentation
 
-OPTIMIZERS = ("adamw", "adam", "sgd")
-SCHEDULES = ("onecycle", "constant")
-LOSSES = ("cross-entropy", "squared")
 ADDED = ("drawn_digits", "reinked_digits", "nondigits", "candidates")  # made by the program
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 
-@dataclass(frozen=True)
+
+@checked()
 class Recipe:
     """How to train, apart from the network and the augmentation."""
 
     dataset: str = "mnist"  # a name, folder:DIR, or synthetic (drawn by the program, no files)
     skip_unreadable: bool = False  # leave out files of folder:DIR that are no picture with ink
     init_from: str = ""  # weights to start from: bundled, a folder, or USER/NAME[@REVISION]
-    drawn_digits: int = 0  # pen-stroke digits, drawn by the program, added to the training frames
-    reinked_digits: int = 0  # training digits drawn again from their skeletons, added too
-    nondigits: int = 0  # letters, signs, shapes, scribbles and pieces, added too
-    candidates: int = 0  # whole and broken digits, cut out of drawn lines, added too
-    added_share: float = 1.0  # how much of what is added an epoch sees, another part each time
-    nondigit_weight: float = 0.5  # of their loss, beside the digits'
-    refused: float = 0.005  # share of the validation digits that may be refused as no digit
-    val_size: int = 5000  # training frames held out to watch the run; 0 trains on all of them
-    epochs: int = 20  # passes over the training frames
-    batch_size: int = 256  # frames in a step, over all processes together
-    loss: str = "cross-entropy"  # one of cross-entropy, squared (of the probabilities)
-    optimizer: str = "adamw"  # one of adamw, adam, sgd (Nesterov momentum 0.9)
-    lr: float = 3e-3  # highest learning rate
-    beta1: float = 0.9  # decay of Adam's mean gradient
-    beta2: float = 0.99  # decay of Adam's mean squared gradient
-    weight_decay: float = 0.02  # on convolution and fully connected weights only
-    schedule: str = "onecycle"  # one of onecycle (Smith and Topin 2018), constant
-    warmup: float = 0.15  # share of the steps before the highest learning rate
+    drawn_digits: NonNegativeInt = 0  # pen-stroke digits, drawn by the program, added to the data
+    reinked_digits: NonNegativeInt = 0  # digits drawn again from their skeletons, added too
+    nondigits: NonNegativeInt = 0  # letters, signs, shapes, scribbles and pieces, added too
+    candidates: NonNegativeInt = 0  # whole and broken digits, cut out of drawn lines, added too
+    # how much of what is added an epoch sees, another part each time
+    added_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    nondigit_weight: NonNegative = 0.5  # of their loss, beside the digits'
+    refused: Share = 0.005  # share of the validation digits that may be refused as no digit
+    val_size: NonNegativeInt = 5000  # training frames held out to watch the run; 0: train on all
+    epochs: PositiveInt = 20  # passes over the training frames
+    batch_size: PositiveInt = 256  # frames in a step, over all processes together
+    loss: Literal["cross-entropy", "squared"] = "cross-entropy"  # squared: of the probabilities
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"  # sgd: with Nesterov momentum of 0.9
+    lr: Positive = 3e-3  # highest learning rate
+    beta1: Share = 0.9  # decay of Adam's mean gradient
+    beta2: Share = 0.99  # decay of Adam's mean squared gradient
+    weight_decay: NonNegative = 0.02  # on convolution and fully connected weights only
+    schedule: Literal["onecycle", "constant"] = "onecycle"  # onecycle: Smith and Topin 2018
+    warmup: Share = 0.15  # share of the steps before the highest learning rate
     cycle_momentum: bool = False  # onecycle also lowers momentum while the learning rate is high
-    label_smoothing: float = 0.05  # in [0, 1)
-    grad_clip: float = 1.0  # largest gradient norm; 0 is off
-    ema: float = 0.999  # decay of the averaged weights, which are the result; 0 is off
-    patience: int = 0  # stop after so many epochs without a better validation accuracy; 0 is off
+    label_smoothing: Share = 0.05  # share of the wanted answer that goes to all classes
+    grad_clip: NonNegative = 1.0  # largest gradient norm; 0 is off
+    ema: Share = 0.999  # decay of the averaged weights, which are the result; 0 is off
+    patience: NonNegativeInt = 0  # epochs without a better validation accuracy, then stop; 0 is off
 
     def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
         data.check(self.dataset)
-        choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "loss": LOSSES}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(allowed)}"
-                )
-        for name in ("epochs", "batch_size", "lr"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
-        others = ("nondigit_weight", "val_size", "weight_decay", "grad_clip", "patience")
-        for name in (*ADDED, *others):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("label_smoothing", "ema", "beta1", "beta2", "warmup", "refused"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        if not 0 < self.added_share <= 1:
-            raise ValueError(f"added_share must lie in (0, 1], got {self.added_share}")
-        self._check_together()
-
-    @property
-    def added(self) -> int:
-        """How many frames the program makes and adds to the training frames."""
-        return sum(getattr(self, name) for name in ADDED)
-
-    @property
-    def added_seen(self) -> int:
-        """How many of them an epoch sees."""
-        return round(self.added_share * self.added)
-
-    def _check_together(self) -> None:
-        """Flags that contradict each other."""
         if self.patience and not self.val_size:
             raise ValueError(
                 "patience needs a validation split: set val_size as well, or patience 0"
@@ -89,13 +63,23 @@ class Recipe:
         if self.skip_unreadable and not data.is_folder(self.dataset):
             raise ValueError("skip_unreadable goes with --dataset folder:DIR")
 
+    @property
+    def added(self) -> int:
+        """How many frames the program makes and adds to the training frames."""
+        return sum(getattr(self, name) for name in ADDED)
 
-@dataclass(frozen=True)
+    @property
+    def added_seen(self) -> int:
+        """How many of them an epoch sees."""
+        return round(self.added_share * self.added)
+
+
+@checked()
 class Run:
     """Everything that decides the result of a run; kept in its report and its checkpoint."""
 
-    name: str
-    seed: int
+    name: str  # of the recipe
+    seed: Annotated[int, Field(ge=0, lt=2**63)]  # decides everything
     recipe: Recipe
     config: Config
     augmentation: Augmentation
@@ -117,7 +101,7 @@ _PLAIN = Recipe(
 # `wide-5x5` to `sgd` are the five public projects that this one replaces. Where they give no
 # detail, the plainest reading is taken: PyTorch's defaults, 5,000 training frames held out,
 # and for SGD Nesterov momentum 0.9.
-RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
+_PARTS: dict[str, tuple[Recipe, Config, Augmentation]] = {
     # 2,000 training digits are kept back: temperature and threshold are fitted on them.
     "flagship": (
         Recipe(
@@ -175,3 +159,7 @@ RECIPES: dict[str, tuple[Recipe, Config, Augmentation]] = {
         NO_AUGMENTATION,
     ),
 }  # fmt: skip
+RECIPES = {
+    name: Run(name=name, seed=0, recipe=recipe, config=config, augmentation=augmentation)
+    for name, (recipe, config, augmentation) in _PARTS.items()
+}

@@ -1,19 +1,13 @@
-"""The state of a run, the batches that it sees, and its loss; the loop over them is in train.py."""
+"""The state of a run, the batches that it sees, and its loss; the loop over them is in `loop`."""
 
-import dataclasses
-import io
 import math
-import os
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,20 +15,11 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
 from mnist_cnn.data import Augmenter
-from mnist_cnn.model import MnistCNN
+from mnist_cnn.model import MnistCNN, load_model
 from mnist_cnn.report import Evaluation
+from mnist_cnn.training.engine import Engine
+from mnist_cnn.training.mixture import NOT_A_DIGIT
 from mnist_cnn.training.recipes import Recipe, Run
-
-NOT_A_DIGIT = -1  # the label of a frame that no class fits
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What computes a run; its result depends on it only by rounding."""
-
-    accelerator: Accelerator  # device and processes
-    amp: torch.dtype | None  # of mixed precision; None for full precision
-    workers: int  # processes that augment, for each process that trains
 
 
 class Batches(Dataset):
@@ -46,28 +31,25 @@ class Batches(Dataset):
     """
 
     def __init__(
-        self,
-        frames: Tensor,
-        labels: Tensor,
-        batch_size: int,
-        run: Run,
-        share: tuple[int, int] = (0, 1),  # (which process, of how many)
-        added: tuple[int, int] = (0, 0),  # how many at the end are added, how many an epoch sees
+        self, run: Run, frames: Tensor, labels: Tensor, share: tuple[int, int] = (0, 1)
     ) -> None:
-        if batch_size % share[1]:
+        """The frames end with the recipe's added ones; `share` is (which process, of how many)."""
+        self.batch_size, processes = run.recipe.batch_size, share[1]
+        if self.batch_size % processes:
             raise ValueError(
-                f"batch_size {batch_size} cannot be shared by {share[1]} processes: "
-                f"pass a multiple of {share[1]}"
+                f"batch_size {self.batch_size} cannot be shared by {processes} processes: "
+                f"pass a multiple of {processes}"
             )
-        if run.config.batch_norm and batch_size == share[1]:
+        if run.config.batch_norm and self.batch_size == processes:
             raise ValueError(
                 "batch norm needs two frames or more in each process: pass a larger --batch-size"
             )
         self.frames, self.labels = frames.numpy(), labels
-        self.batch_size, self.seed, self.share = batch_size, run.seed, share
+        self.seed, self.share = run.seed, share
         self.augmenter = Augmenter(run.augmentation)
-        self.parts = len(frames) - added[0], *added
-        self.steps = (len(frames) - added[0] + added[1]) // batch_size
+        real, seen = len(frames) - run.recipe.added, run.recipe.added_seen
+        self.parts = real, run.recipe.added, seen
+        self.steps = (real + seen) // self.batch_size
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         epoch, step = key
@@ -107,10 +89,10 @@ class Training:
         self.scaler = torch.amp.GradScaler(device.type, enabled=engine.amp == torch.float16)
         self.epoch, self.step = 0, 0  # how many epochs are done, and steps of the next one
         self.sums = _no_sums()  # over the steps of that epoch
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, Any]] = []
         self.commits: list[str | None] = []  # that trained it: two, if resumed
 
-    def _average(self, averaged: Tensor, current: Tensor, count: Tensor) -> Tensor:
+    def _average(self, averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         # A short run must not average its random start in: the decay grows to its full value.
         decay = min(self.run.recipe.ema, (1 + int(count)) / (10 + int(count)))
         return averaged + (current - averaged) * (1 - decay)
@@ -127,7 +109,9 @@ class Training:
 
     def result(self) -> MnistCNN:
         """The weights that a run stands for: the averaged ones, unless averaging is off."""
-        return self.averaged.module if self.run.recipe.ema else self.model
+        result = self.averaged.module if self.run.recipe.ema else self.model
+        assert isinstance(result, MnistCNN)
+        return result
 
     def update(self, frames: Tensor, labels: Tensor) -> None:
         """One step on a batch, or on this process's share of it."""
@@ -160,12 +144,11 @@ class Training:
         if not math.isfinite(loss.item()):
             raise FloatingPointError(
                 f"the loss became {loss.item()} in epoch {self.epoch + 1}, step {self.step + 1}, "
-                f"at learning rate {self.lr():.2g}. Start anew, in another "
-                "--out, with a lower --lr, --grad-clip 1 or --amp off."
+                f"at {self._remedy()}"
             )
 
     def lr(self) -> float:
-        return self.schedule.get_last_lr()[0]
+        return float(self.schedule.get_last_lr()[0])
 
     def measures(self) -> dict[str, float]:
         """Loss, accuracy and seconds of this epoch so far, on this process's share."""
@@ -177,13 +160,13 @@ class Training:
             "seconds": self.sums["seconds"],
         }
 
-    def end_epoch(self, validation: Callable[[], Evaluation | None]) -> dict[str, float]:
+    def end_epoch(self, validation: Callable[[], Evaluation | None]) -> dict[str, Any]:
         """Close the epoch; its record, the same in all processes."""
         shares = torch.tensor(list(self.sums.values()), device=self.accelerator.device)
         whole = self.accelerator.reduce(shares, "sum").tolist()
         self.sums = dict(zip(self.sums, whole, strict=True))
         self.sums["seconds"] /= self.accelerator.num_processes
-        record = {"epoch": self.epoch + 1, **self.measures(), "lr": self.lr()}
+        record: dict[str, Any] = {"epoch": self.epoch + 1, **self.measures(), "lr": self.lr()}
         if self.accelerator.is_main_process and (result := validation()):
             record |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
         (record,) = broadcast_object_list([record])
@@ -213,41 +196,26 @@ class Training:
             "scaler": self.scaler,
         }
 
-    def save(self, file: Path, digest: str) -> None:
-        """Write a checkpoint under a temporary name, then rename it over the last one.
-
-        Raises:
-            FloatingPointError: the weights are not finite; the last checkpoint stays.
-        """
+    def refuse_infinite_weights(self) -> None:
         if not all(value.isfinite().all() for value in self.model.parameters()):
             raise FloatingPointError(
                 f"the weights became infinite in epoch {self.epoch + 1}, step {self.step}, at "
-                f"learning rate {self.lr():.2g}. Start anew, in another --out, "
-                "with a lower --lr, --grad-clip 1 or --amp off."
+                f"{self._remedy()}"
             )
-        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
-        state |= {name: getattr(self, name) for name in _PROGRESS}
-        state |= {"run": dataclasses.asdict(self.run), "data": digest, "amp": str(self.engine.amp)}
-        content = io.BytesIO()
-        torch.save(state, content)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".tmp")
-        try:
-            with temporary.open("wb") as stream:
-                stream.write(content.getbuffer())
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-        except OSError as error:
-            raise OSError(
-                f"cannot write {file}: {error.strerror}. The checkpoint before it is whole: make "
-                "room, then go on with --resume."
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+
+    def _remedy(self) -> str:
+        return (
+            f"learning rate {self.lr():.2g}. Start anew, in another --out, "
+            "with a lower --lr, --grad-clip 1 or --amp off."
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What `load` takes up."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return parts | {name: getattr(self, name) for name in _PROGRESS}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take up the state of a checkpoint."""
+        """Take up what `state` gave."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         for name in _PROGRESS:
@@ -321,3 +289,8 @@ def loss_of(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
         )
     undecided = -logits[labels == NOT_A_DIGIT].log_softmax(1).mean(1).sum()
     return (digits + recipe.nondigit_weight * undecided) / len(labels)
+
+
+def weights_of(init_from: str) -> MnistCNN:
+    """The weights that a recipe starts from."""
+    return load_model(None if init_from == "bundled" else init_from)

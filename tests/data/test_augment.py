@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-import train
-from mnist_cnn.data.augment import Augmentation, Augmenter
+from mnist_cnn.data.augmentation import Augmentation
+from mnist_cnn.data.augmenter import Augmenter
 from mnist_cnn.data.drawn import strokes
-from mnist_cnn.training.recipes import ADDED, NO_AUGMENTATION
+from mnist_cnn.training.recipes import ADDED, NO_AUGMENTATION, RECIPES
+from mnist_cnn.training.state import Batches
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_unknown_arguments_are_errors(monkeypatch):
     # Albumentations itself only warns.
     monkeypatch.setattr(Augmentation, "_transforms", lambda self: [A.Affine(cval=0, p=1)])
     with pytest.raises(ValueError, match="cval"):
-        Augmentation()
+        Augmentation().compose()
 
 
 def test_values_that_make_no_sense_are_errors():
@@ -87,10 +88,11 @@ def test_workers_and_epochs_draw_anew_and_runs_repeat(frames):
     """Two worker processes give the batches of none; no two batches share their transforms."""
     import torch
 
-    recipe, config, augmentation = train.RECIPES["flagship"]
-    run = train.Run("flagship", 0, dataclasses.replace(recipe, batch_size=20), config, augmentation)
+    run, none = RECIPES["flagship"], dict.fromkeys(ADDED, 0)
+    recipe = dataclasses.replace(run.recipe, batch_size=20, **none)
+    run = dataclasses.replace(run, recipe=recipe)
     same = torch.from_numpy(np.repeat(frames[:1], 100, axis=0))
-    batches = train.Batches(same, torch.zeros(100), 20, run)
+    batches = Batches(run, same, torch.zeros(100))
     keys = list(batches.keys(2))
     alone, shared = (
         np.stack([batch for batch, _ in DataLoader(batches, None, sampler=keys, num_workers=n)])
@@ -104,13 +106,11 @@ def test_an_epoch_sees_every_digit_and_another_share_of_what_is_added():
     """Of 40 frames the last 30 are added ones, and an epoch takes a third of those: 20 frames."""
     import torch
 
-    recipe, config, _ = train.RECIPES["flagship"]
-    none = dict.fromkeys(ADDED, 0)
-    recipe = dataclasses.replace(recipe, **none | {"nondigits": 30}, added_share=1 / 3)
-    run = train.Run("flagship", 0, recipe, config, NO_AUGMENTATION)
+    run, added = RECIPES["flagship"], dict.fromkeys(ADDED, 0) | {"nondigits": 30}
+    recipe = dataclasses.replace(run.recipe, batch_size=20, added_share=1 / 3, **added)
+    run = dataclasses.replace(run, recipe=recipe, augmentation=NO_AUGMENTATION)
     numbered = torch.arange(40, dtype=torch.uint8)[:, None, None].expand(40, 28, 28)
-    added = recipe.added, recipe.added_seen
-    batches = train.Batches(numbered, torch.zeros(40), 20, run, added=added)
+    batches = Batches(run, numbered, torch.zeros(40))
     assert batches.steps == 1
     seen = [set(batches[epoch, 0][0][:, 0, 0].tolist()) for epoch in range(4)]
     assert all(len(epoch) == 20 and epoch >= set(range(10)) for epoch in seen)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from mnist_cnn import cli
-from mnist_cnn.data.drawn.rows import write_row
+from mnist_cnn.data.drawn.lines import write_line
 from mnist_cnn.reading import lattice as read
 from mnist_cnn.reading.evaluation import evidence
 from mnist_cnn.reading.pieces import INKED, Line, Piece, around, cut_again, find_pieces
@@ -256,7 +256,7 @@ def test_pieces_are_cut_again_in_their_place():
 
 
 def test_what_the_lines_slant_does_not_part_is_cut_along_another(model, monkeypatch):
-    rows = [write_row(np.random.default_rng(seed), 3, 64, True) for seed in (14, 25, 49, 79)]
+    rows = [write_line(np.random.default_rng(seed), 3, 64, True) for seed in (14, 25, 49, 79)]
 
     def right() -> int:
         texts = [model.read(np.round(255 * (1 - row.ink)).astype(np.uint8)).text for row in rows]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-import train
 from mnist_cnn.data import datasets as data
 from mnist_cnn.model import BUNDLED
 from mnist_cnn.report import Machine, Report, Seconds
 from mnist_cnn.run import card
+from mnist_cnn.training import RECIPES
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,8 +23,8 @@ def report(finished_run) -> Report:
 
 def report_of(recipe_name: str, report: Report, dataset: str = "mnist") -> Report:
     """The report that a run of this recipe would leave, but for its accuracies."""
-    parts = train.RECIPES[recipe_name]
-    recipe, config, augmentation = (dataclasses.asdict(part) for part in parts)
+    run = dataclasses.asdict(RECIPES[recipe_name])
+    recipe, config, augmentation = run["recipe"], run["config"], run["augmentation"]
     recipe["dataset"] = dataset
     config["class_names"] = data.class_names(dataset)
     parts = {"recipe": recipe, "config": config, "augmentation": augmentation}
@@ -32,10 +32,11 @@ def report_of(recipe_name: str, report: Report, dataset: str = "mnist") -> Repor
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "synthetic", "fashion-mnist"])
-@pytest.mark.parametrize("name", train.RECIPES)
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_card_says_what_its_own_recipe_did(name, dataset, report):
     text = card.render(report_of(name, report, dataset))
-    recipe, config, augmentation = train.RECIPES[name]
+    run = RECIPES[name]
+    recipe, config, augmentation = run.recipe, run.config, run.augmentation
     said = {
         "outlier exposure": recipe.nondigits,
         "Nothing is refused": not recipe.nondigits,

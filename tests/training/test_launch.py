@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from PIL import Image
 from safetensors.torch import load_file
 
-import train
+from mnist_cnn.training import RECIPES, engine, main
+from mnist_cnn.training.engine import Engine
+from mnist_cnn.training.state import Training
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +54,7 @@ def test_two_processes_take_the_step_of_one(amp, clip, rounding, flags, tmp_path
     """But for rounding, which in mixed precision is a share of each tensor's largest gradient."""
     flags = [*flags, "--device", "cpu", "--amp", amp, "--grad-clip", clip]
     one, two = tmp_path / "one", tmp_path / "two"
-    assert train.main([*flags, "--epochs", "1", "--out", str(one)]) == 0
+    assert main([*flags, "--epochs", "1", "--out", str(one)]) == 0
     done = launch([*flags, "--epochs", "1", "--out", str(two)])
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stdout
@@ -62,9 +65,7 @@ def test_two_processes_take_the_step_of_one(amp, clip, rounding, flags, tmp_path
     }
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (one, two))
     torch.manual_seed(0)
-    recipe, config, augmentation = train.RECIPES["sgd"]
-    engine = train.Engine(train.Accelerator(cpu=True), None, 0)
-    start = train.Training(train.Run("sgd", 0, recipe, config, augmentation), 1, engine).model
+    start = Training(RECIPES["sgd"], 1, Engine(Accelerator(cpu=True), None, 0)).model
     for name, before in start.state_dict().items():
         gradient = ours[name] - before
         assert gradient.abs().max() > 1e-5, name  # it did move
@@ -85,8 +86,8 @@ def test_a_batch_that_cannot_be_shared_is_refused(flags, tmp_path):
 
 
 def test_processes_that_would_train_apart_are_refused(flags, tmp_path, monkeypatch, capsys):
-    accelerator = train.Accelerator(cpu=True)
-    monkeypatch.setattr(train, "Accelerator", lambda **_: accelerator)
+    accelerator = Accelerator(cpu=True)
+    monkeypatch.setattr(engine, "Accelerator", lambda **_: accelerator)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert train.main([*flags, "--out", str(tmp_path / "run")]) == 1
+    assert main([*flags, "--out", str(tmp_path / "run")]) == 1
     assert "2 processes were launched, but each would train by itself" in capsys.readouterr().err

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from idx_files import write
 
-import train
 from benchmarks import classic, recipes, render, reports
-from mnist_cnn.data.augment import Augmentation
-from mnist_cnn.training.recipes import NO_AUGMENTATION, RECIPES
+from mnist_cnn.data.augmentation import Augmentation
+from mnist_cnn.training.flags import decide, parse
+from mnist_cnn.training.recipes import ADDED, NO_AUGMENTATION, RECIPES
 
 # Layer by layer from the descriptions: (convolutions, kernel, "same" padding, fully connected).
 DESCRIBED = {
@@ -42,7 +42,8 @@ TRAINED = {
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_replaced_projects_are_trained_as_they_describe(name):
-    recipe, config, augmentation = RECIPES[name]
+    run = RECIPES[name]
+    recipe, config, augmentation = run.recipe, run.config, run.augmentation
     for field, value in TRAINED[name].items():
         assert getattr(recipe, field) == value, field
     for field, value in DESCRIBED.get(name, {}).items():
@@ -50,36 +51,34 @@ def test_the_replaced_projects_are_trained_as_they_describe(name):
     # Plain cross-entropy, no averaging, PyTorch's own Adam; MNIST alone.
     assert (recipe.loss, recipe.label_smoothing, recipe.ema) == ("cross-entropy", 0, 0)
     assert (recipe.beta1, recipe.beta2) == (0.9, 0.999)
-    assert not any(getattr(recipe, field) for field in train.ADDED)
+    assert not any(getattr(recipe, field) for field in ADDED)
     if name != "deep-dropout":
         assert augmentation == NO_AUGMENTATION
         assert recipe.schedule == "constant"
 
 
 def test_compact_flattens_to_320_and_drops_channels():
-    config = RECIPES["compact"][1]
+    config = RECIPES["compact"].config
     assert config.channels[-1] * config.sizes()[-1] ** 2 == 320
     assert config.conv_dropout > 0
 
 
 def test_the_albumentations_of_deep_dropout():
     """Rotation, elastic transform, grid distortion, brightness and contrast; quarter turns off."""
-    augmentation = RECIPES["deep-dropout"][2]
+    augmentation = RECIPES["deep-dropout"].augmentation
     names = [type(t).__name__ for t in augmentation.compose().transforms]
     assert names == ["Affine", "ElasticTransform", "GridDistortion", "RandomBrightnessContrast"]
     assert augmentation == dataclasses.replace(
         Augmentation(), p_affine=1, rotate=15, shift=0, scale=0, shear=0, p_stroke=0, p_erase=0
     )
-    turned = train.run_of(
-        train.parser().parse_args(["--recipe", "deep-dropout", "--p-rotate90", "0.5"])
-    )
+    turned = parse(["--recipe", "deep-dropout", "--p-rotate90", "0.5"])
     assert type(turned.augmentation.compose().transforms[0]).__name__ == "RandomRotate90"
 
 
 def test_sizes_promised():
-    assert RECIPES["tiny"][1].parameters() <= 16_000
-    assert RECIPES["flagship"][1].parameters() <= 500_000
-    assert RECIPES["flagship"][1].multiply_adds() <= 20_000_000
+    assert RECIPES["tiny"].config.parameters() <= 16_000
+    assert RECIPES["flagship"].config.parameters() <= 500_000
+    assert RECIPES["flagship"].config.multiply_adds() <= 20_000_000
 
 
 def test_the_means_hold_what_is_promised():
@@ -101,10 +100,9 @@ def test_the_means_hold_what_is_promised():
 @pytest.mark.parametrize("name", recipes.ROWS)
 def test_every_row_is_a_command_that_train_understands(name):
     row = recipes.ROWS[name]
-    run = train.run_of(train.parser().parse_args(["--recipe", row.recipe, *row.flags]))
+    run = decide(parse(["--recipe", row.recipe, *row.flags]))
     assert run.name == row.recipe
-    changed = (run.recipe, run.augmentation) != RECIPES[row.recipe][::2]
-    assert changed == bool(row.flags)
+    assert (run != RECIPES[row.recipe]) == bool(row.flags)
 
 
 @pytest.fixture

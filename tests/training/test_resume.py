@@ -12,8 +12,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-import train
-from mnist_cnn.data import datasets as data
+from mnist_cnn.data import named
+from mnist_cnn.training import checkpoint, loop, main, session
+from mnist_cnn.training.flags import parse
+from mnist_cnn.training.state import Training
 
 ROOT = Path(__file__).parents[2]
 # Three epochs of six steps, with everything that has a state: dropout, batch norm, averaged
@@ -27,7 +29,7 @@ SIZES = {True: 400, False: 50}
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(data, "SYNTHETIC_SIZES", SIZES)
+    monkeypatch.setattr(named, "SYNTHETIC_SIZES", SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +37,8 @@ def whole(tmp_path_factory) -> dict[str, torch.Tensor]:
     """The weights of a run that nothing cut."""
     out = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "SYNTHETIC_SIZES", SIZES)
-        assert train.main([*FLAGS, "--out", str(out)]) == 0
+        patch.setattr(named, "SYNTHETIC_SIZES", SIZES)
+        assert main([*FLAGS, "--out", str(out)]) == 0
     return load_file(out / "model.safetensors")
 
 
@@ -55,11 +57,12 @@ def done(out: Path) -> tuple[int, int]:
 # Runs train.py and kills its own process, without any warning, when a condition holds.
 KILLED = """
 import os, signal, sys
-import train
-from mnist_cnn.data import datasets as data
-data.SYNTHETIC_SIZES = {sizes}
-train.SAVE_SECONDS = {save_seconds}
-update, fsync, counts = train.Training.update, os.fsync, dict(updates=0, writes=0)
+from mnist_cnn.data import named
+from mnist_cnn.training import loop, main
+from mnist_cnn.training.state import Training
+named.SYNTHETIC_SIZES = {sizes}
+loop.SAVE_SECONDS = {save_seconds}
+update, fsync, counts = Training.update, os.fsync, dict(updates=0, writes=0)
 def dies_after_a_step(self, *batch):
     update(self, *batch)
     counts["updates"] += 1
@@ -70,8 +73,8 @@ def dies_while_writing(number):
     counts["writes"] += 1
     if counts["writes"] == {die_in_write}:
         os.kill(os.getpid(), signal.SIGKILL)
-train.Training.update, os.fsync = dies_after_a_step, dies_while_writing
-sys.exit(train.main(sys.argv[1:]))
+Training.update, os.fsync = dies_after_a_step, dies_while_writing
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -96,40 +99,40 @@ def test_killed_again_and_again(whole, tmp_path):
     assert done(out) == (0, 0)
     run_until_killed(["--resume", str(out)], save_seconds=0, die_after_updates=9)
     assert done(out) == (1, 2)
-    # Its writes: one at the start, one a step.
-    run_until_killed(["--resume", str(out)], save_seconds=0, die_in_write=3)
-    assert (out / "checkpoints" / "last.tmp").exists()
+    # Its writes: one at the start, one a step; each of a file, then of the file's name.
+    run_until_killed(["--resume", str(out)], save_seconds=0, die_in_write=5)
+    assert (out / "checkpoints" / ".last.pt.tmp").exists()
     assert done(out) == (1, 3)
-    assert train.main(["--resume", str(out)]) == 0
+    assert main(["--resume", str(out)]) == 0
     assert_same(out, whole)
-    assert not (out / "checkpoints" / "last.tmp").exists()
+    assert not (out / "checkpoints" / ".last.pt.tmp").exists()
 
 
 def test_a_run_names_all_the_code_that_trained_it(tmp_path, monkeypatch, capsys):
-    out, update = tmp_path / "run", train.Training.update
+    out, update = tmp_path / "run", Training.update
 
     def signalled(self, *batch):
         signal.raise_signal(signal.SIGINT)
         update(self, *batch)
 
     for commit in ("one", "two", "two"):
-        monkeypatch.setattr(train, "git_commit", lambda commit=commit: commit)
-        monkeypatch.setattr(train.Training, "update", signalled)
+        monkeypatch.setattr(loop, "git_commit", lambda commit=commit: commit)
+        monkeypatch.setattr(Training, "update", signalled)
         start = ["--resume", str(out)] if commit == "two" else [*FLAGS, "--out", str(out)]
-        assert train.main(start) == 130
-    monkeypatch.setattr(train.Training, "update", update)
-    assert train.main(["--resume", str(out)]) == 0
+        assert main(start) == 130
+    monkeypatch.setattr(Training, "update", update)
+    assert main(["--resume", str(out)]) == 0
     report = (out / "report.json").read_text()
     assert json.loads(report)["git_commit"] == "one, then two"
-    monkeypatch.setattr(train, "git_commit", lambda: "three")
-    assert train.main(["--resume", str(out)]) == 1
+    monkeypatch.setattr(loop, "git_commit", lambda: "three")
+    assert main(["--resume", str(out)]) == 1
     assert f"{out} is finished: pass --init-from {out}" in capsys.readouterr().err
     assert (out / "report.json").read_text() == report
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_says_how_to_go_on(number, code, whole, tmp_path, monkeypatch, capsys):
-    out, update = tmp_path / "a run", train.Training.update
+    out, update = tmp_path / "a run", Training.update
 
     def signalled(self, *batch):
         if (self.epoch, self.step) == (1, 3):
@@ -137,28 +140,28 @@ def test_a_signal_saves_and_says_how_to_go_on(number, code, whole, tmp_path, mon
         update(self, *batch)
 
     before = signal.getsignal(number)
-    monkeypatch.setattr(train.Training, "update", signalled)
-    assert train.main([*FLAGS, "--out", str(out)]) == code
+    monkeypatch.setattr(Training, "update", signalled)
+    assert main([*FLAGS, "--out", str(out)]) == code
     assert f"Go on with: python train.py --resume '{out}'" in capsys.readouterr().err
     assert signal.getsignal(number) == before
     assert done(out) == (1, 4)
-    monkeypatch.setattr(train.Training, "update", update)
-    assert train.main(["--resume", str(out)]) == 0
+    monkeypatch.setattr(Training, "update", update)
+    assert main(["--resume", str(out)]) == 0
     assert_same(out, whole)
 
 
 def test_a_signal_while_an_epoch_is_evaluated(whole, tmp_path, monkeypatch, capsys):
-    out, evaluate = tmp_path / "run", train.evaluate
+    out, evaluate = tmp_path / "run", loop.evaluate
 
     def signalled(*args):
         signal.raise_signal(signal.SIGTERM)
         return evaluate(*args)
 
-    monkeypatch.setattr(train, "evaluate", signalled)
-    assert train.main([*FLAGS, "--out", str(out)]) == 143
+    monkeypatch.setattr(loop, "evaluate", signalled)
+    assert main([*FLAGS, "--out", str(out)]) == 143
     assert done(out) == (1, 0)
-    monkeypatch.setattr(train, "evaluate", evaluate)
-    assert train.main(["--resume", str(out)]) == 0
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    assert main(["--resume", str(out)]) == 0
     assert_same(out, whole)
 
 
@@ -171,14 +174,14 @@ def test_a_signal_outside_of_the_steps_says_how_to_go_on(
     def interrupted(*_):
         signal.raise_signal(number)
 
-    monkeypatch.setattr(train, "calibrate", interrupted)
+    monkeypatch.setattr(loop, "calibrate", interrupted)
     where = ["--data-dir", "my data", "--device", "cpu", "--track", "tensorboard"]
-    assert train.main([*FLAGS, *where, "--out", str(out)]) == code
+    assert main([*FLAGS, *where, "--out", str(out)]) == code
     again = f"train.py --resume {out} --data-dir 'my data' --device cpu --track tensorboard"
     assert f"Go on with: python {again}" in capsys.readouterr().err
     monkeypatch.undo()
-    monkeypatch.setattr(data, "SYNTHETIC_SIZES", SIZES)
-    assert train.main(["--resume", str(out), *where]) == 0
+    monkeypatch.setattr(named, "SYNTHETIC_SIZES", SIZES)
+    assert main(["--resume", str(out), *where]) == 0
     assert_same(out, whole)
 
 
@@ -187,27 +190,27 @@ def test_a_full_disk_under_the_best_weights_is_said(tmp_path, monkeypatch, capsy
         raise SafetensorError("I/O error: No space left on device")
 
     monkeypatch.setattr("mnist_cnn.model.save_file", full)
-    assert train.main([*FLAGS, "--workers", "0", "--out", str(tmp_path / "run")]) == 1
+    assert main([*FLAGS, "--workers", "0", "--out", str(tmp_path / "run")]) == 1
     assert "cannot write model.safetensors into" in capsys.readouterr().err
     assert done(tmp_path / "run") == (0, 0)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before_it(whole, tmp_path, monkeypatch, capsys):
-    out, update = tmp_path / "run", train.Training.update
+    out, update = tmp_path / "run", Training.update
 
     def fills_the_disk(self, *batch):
         if (self.epoch, self.step) == (1, 2):
-            (out / "checkpoints" / "last.tmp").symlink_to("/dev/full")
+            (out / "checkpoints" / ".last.pt.tmp").symlink_to("/dev/full")
         update(self, *batch)
 
-    monkeypatch.setattr(train.Training, "update", fills_the_disk)
-    monkeypatch.setattr(train, "SAVE_SECONDS", 0)
-    assert train.main([*FLAGS, "--out", str(out)]) == 1
+    monkeypatch.setattr(Training, "update", fills_the_disk)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    assert main([*FLAGS, "--out", str(out)]) == 1
     message = capsys.readouterr().err
     assert "No space left on device. The checkpoint before it is whole" in message
     assert done(out) == (1, 2)
-    monkeypatch.setattr(train.Training, "update", update)
-    assert train.main(["--resume", str(out)]) == 0
+    monkeypatch.setattr(Training, "update", update)
+    assert main(["--resume", str(out)]) == 0
     assert_same(out, whole)
 
 
@@ -218,27 +221,27 @@ def test_a_full_disk_at_the_end_leaves_a_run_to_resume(tmp_path, monkeypatch, ca
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(train.run_folder.plots, "confusion", full)
-    assert train.main(flags) == 1
+    monkeypatch.setattr(session.run_folder.plots, "confusion", full)
+    assert main(flags) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert [file.name for file in out.iterdir()] == ["checkpoints"]
     monkeypatch.undo()
-    monkeypatch.setattr(data, "SYNTHETIC_SIZES", SIZES)
-    assert train.main(["--resume", str(out), "--workers", "0"]) == 0
+    monkeypatch.setattr(named, "SYNTHETIC_SIZES", SIZES)
+    assert main(["--resume", str(out), "--workers", "0"]) == 0
     assert (out / "report.html").exists()
 
 
 def test_weights_that_explode_are_never_saved(tmp_path, monkeypatch, capsys):
-    out, update = tmp_path / "run", train.Training.update
+    out, update = tmp_path / "run", Training.update
 
     def explodes(self, *batch):
         update(self, *batch)
         if self.step == 2:
             self.model.head[1].weight.data[0, 0] = float("nan")
 
-    monkeypatch.setattr(train.Training, "update", explodes)
-    monkeypatch.setattr(train, "SAVE_SECONDS", 0)
-    assert train.main([*FLAGS, "--workers", "0", "--out", str(out)]) == 1
+    monkeypatch.setattr(Training, "update", explodes)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    assert main([*FLAGS, "--workers", "0", "--out", str(out)]) == 1
     assert "the weights became infinite in epoch 1, step 2, at learning rate" in (
         capsys.readouterr().err
     )
@@ -258,8 +261,8 @@ def test_out_of_memory_says_which_flag_to_lower(kind, tmp_path, monkeypatch, cap
             raise RuntimeError(f"DataLoader worker (pid(s) 9) {kind}")
         raise MemoryError
 
-    monkeypatch.setattr(train.Training, "update", too_large)
-    assert train.main([*FLAGS, "--workers", "0", "--out", str(tmp_path / "run")]) == 1
+    monkeypatch.setattr(Training, "update", too_large)
+    assert main([*FLAGS, "--workers", "0", "--out", str(tmp_path / "run")]) == 1
     assert "out of memory: pass a smaller --batch-size" in capsys.readouterr().err
 
 
@@ -267,33 +270,33 @@ def test_out_of_memory_says_which_flag_to_lower(kind, tmp_path, monkeypatch, cap
 def begun(tmp_path_factory) -> Path:
     """A run that was stopped in its first epoch."""
     out = tmp_path_factory.mktemp("begun") / "run"
-    update = train.Training.update
+    update = Training.update
 
     def stopped(self, *batch):
         signal.raise_signal(signal.SIGTERM)
         update(self, *batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "SYNTHETIC_SIZES", SIZES)
-        patch.setattr(train.Training, "update", stopped)
-        assert train.main([*FLAGS, "--workers", "0", "--out", str(out)]) == 143
+        patch.setattr(named, "SYNTHETIC_SIZES", SIZES)
+        patch.setattr(Training, "update", stopped)
+        assert main([*FLAGS, "--workers", "0", "--out", str(out)]) == 143
     return out
 
 
 def test_other_settings_are_named_and_refused(begun, capsys):
     flags = ["--lr", "1", "--hidden", "9", "--rotate", "5", "--seed", "3", "--amp", "off"]
     flags += ["--recipe", "flagship", "--out", "elsewhere"]
-    assert train.main(["--resume", str(begun), *flags]) == 1
+    assert main(["--resume", str(begun), *flags]) == 1
     message = capsys.readouterr().err
-    assert "--lr is 0.001 there, 1.0 here; --hidden is (50,) there, (9,) here" in message
+    assert "--lr is 0.001 there, 1.0 here; --hidden is 50 there, 9 here" in message
     assert "--rotate is 15.0 there, 5.0 here" in message
     assert "--recipe is compact there, flagship here; --seed is 0 there, 3 here" in message
     assert "--amp is bf16 there, off here; --out is " in message
 
 
 def test_other_data_is_refused(begun, monkeypatch, capsys):
-    monkeypatch.setattr(data, "SYNTHETIC_SIZES", {True: 401, False: 50})
-    assert train.main(["--resume", str(begun)]) == 1
+    monkeypatch.setattr(named, "SYNTHETIC_SIZES", {True: 401, False: 50})
+    assert main(["--resume", str(begun)]) == 1
     assert "the training data is not what" in capsys.readouterr().err
 
 
@@ -301,7 +304,7 @@ def test_other_data_is_refused(begun, monkeypatch, capsys):
 def test_a_damaged_checkpoint_is_refused(content, tmp_path, capsys):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.pt").write_bytes(content)
-    assert train.main(["--resume", str(tmp_path)]) == 1
+    assert main(["--resume", str(tmp_path)]) == 1
     assert "is damaged, or no checkpoint of this version of train.py" in capsys.readouterr().err
 
 
@@ -310,12 +313,12 @@ def test_a_checkpoint_of_another_version_is_refused(begun, tmp_path, capsys):
     state["run"]["recipe"]["colour"] = "blue"
     (tmp_path / "checkpoints").mkdir()
     torch.save(state, tmp_path / "checkpoints" / "last.pt")
-    assert train.main(["--resume", str(tmp_path)]) == 1
+    assert main(["--resume", str(tmp_path)]) == 1
     assert "colour" in capsys.readouterr().err
 
 
 def test_every_field_of_a_run_is_kept(begun):
     """Nothing that decides a run may be lost between checkpoint and resumption."""
     state = torch.load(begun / "checkpoints" / "last.pt", weights_only=True)
-    run = train._resumed(begun, train.parser().parse_args(["--resume", str(begun)]))[0]
-    assert dataclasses.asdict(run) == state["run"]
+    run = parse(["--resume", str(begun)]).run()
+    assert dataclasses.asdict(run) == state["run"] == dataclasses.asdict(checkpoint.read(begun).run)

@@ -5,11 +5,11 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from mnist_cnn.data.drawn.strokes import BRUSHES, Brush, Change, paint_lines
+from mnist_cnn.data.drawn.strokes import BRUSHES, Brush, Change, paint_lines, wobble
 from mnist_cnn.ink import frame
 
 FINE = 4  # pixels of the skeleton's picture per frame pixel
-KINDS = tuple(kind for kind in BRUSHES if kind != "tapered")  # a skeleton has no first and last
+PENS = tuple(kind for kind in BRUSHES if kind != "tapered")  # a skeleton has no first and last
 
 
 def reink(old: np.ndarray, rng: np.random.Generator, brush: Brush | None = None) -> np.ndarray:
@@ -20,7 +20,7 @@ def reink(old: np.ndarray, rng: np.random.Generator, brush: Brush | None = None)
     if not len(lines):
         return np.zeros((FINE * 28, FINE * 28), np.float32)
     # A brush as fat as drawn digits may have would fill the loops of a small skeleton.
-    brush = brush or Brush.random(rng, KINDS, fattest=0.13)
+    brush = brush or Brush.random(rng, PENS, fattest=0.13)
     along = np.full(len(lines), 0.5)
     return paint_lines(_warped(lines / (FINE * 20), rng), along, brush, rng)
 
@@ -72,8 +72,8 @@ def skeleton_lines(skeleton: np.ndarray) -> np.ndarray:
 
 def _warped(lines: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A little of another hand: slant, proportions, a slow wobble."""
-    wave, phase = rng.uniform(2, 6, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
-    lines = lines + rng.uniform(0, 0.025) * np.sin(lines @ wave + phase)
+    wave = wobble(lines, rng, fastest=6)
+    lines = lines + rng.uniform(0, 0.025) * wave
     return lines @ np.array([[rng.uniform(0.85, 1.15), 0], [rng.normal(0, 0.08), 1]])
 
 

@@ -4,19 +4,19 @@ import cv2
 import numpy as np
 import pytest
 
-from mnist_cnn.data.drawn import rows
-from mnist_cnn.data.drawn.rows import NOBODY, candidate_frames, write_row
+from mnist_cnn.data.drawn import lines
+from mnist_cnn.data.drawn.lines import NOBODY, candidate_frames, write_line
 from mnist_cnn.data.drawn.strokes import Brush
 from mnist_cnn.reading.prediction import read_frames
 
 
-def row_of(seed: int, touching: bool, length: int = 4):
-    return write_row(np.random.default_rng(seed), length, 60, touching)
+def line_of(seed: int, touching: bool, length: int = 4):
+    return write_line(np.random.default_rng(seed), length, 60, touching)
 
 
 @pytest.mark.parametrize("touching", [True, False])
 def test_every_inked_pixel_has_an_owner_in_its_box(touching):
-    row = row_of(1, touching)
+    row = line_of(1, touching)
     assert len(row.labels) == len(row.boxes) == 4
     assert ((row.owners == NOBODY) == (row.ink == 0)).all()
     for index, (x, y, width, height) in enumerate(row.boxes):
@@ -31,7 +31,7 @@ def test_spaced_digits_have_white_between_them_and_touching_ones_have_less():
     def gaps(touching: bool) -> list[int]:
         found = []
         for seed in range(10):
-            row = row_of(seed, touching)
+            row = line_of(seed, touching)
             for left, right in zip(range(3), range(1, 4), strict=True):
                 a, b = (np.argwhere(row.owners == digit) for digit in (left, right))
                 found.append(np.abs(a[:, None] - b).max(2).min())
@@ -43,18 +43,18 @@ def test_spaced_digits_have_white_between_them_and_touching_ones_have_less():
 
 def test_no_digit_is_written_into_another():
     for seed in range(40):
-        boxes = row_of(seed, touching=True, length=5).boxes
+        boxes = line_of(seed, touching=True, length=5).boxes
         for index in range(1, len(boxes)):
             left, _, width, _ = boxes[index]
             before = max(x + w for x, _, w, _ in boxes[:index])
             assert left >= before - width / 2 - 1
 
 
-def test_mnist_digits_can_be_the_source():
+def test_lines_can_be_of_real_digits():
     frames = np.zeros((2, 28, 28), np.uint8)
     frames[0, 5:23, 12:16], frames[1, 5:9, 5:23] = 255, 255
-    source = frames, np.array([1, 7])
-    row = write_row(np.random.default_rng(0), 6, 40, False, source)
+    real = frames, np.array([1, 7])
+    row = write_line(np.random.default_rng(0), 6, 40, False, real)
     for label, (_, _, width, height) in zip(row.labels, row.boxes, strict=True):
         assert (height > width) == (label == 1)
 
@@ -75,8 +75,8 @@ def test_half_of_the_candidates_are_digits_that_the_model_reads(model):
 
 def test_a_digit_stays_whole_when_its_stroke_gets_wider():
     """A stroke of 2 pixels becomes 6 wide: only a third of the ink is as it was written."""
-    row = write_row(np.random.default_rng(2), 4, 60, False, brush=Brush(width=0.03))
-    whole, _ = rows._sorted_candidates(row, cv2.dilate(row.ink, np.ones((5, 5))))
+    row = write_line(np.random.default_rng(2), 4, 60, False, brush=Brush(width=0.03))
+    whole, _ = lines._sorted_candidates(row, cv2.dilate(row.ink, np.ones((5, 5))))
     assert [label for _, label in whole] == list(row.labels)
 
 
