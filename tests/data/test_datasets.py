@@ -13,6 +13,7 @@ from idx_files import an_l, write
 from PIL import Image
 
 from mnist_cnn.data import datasets as data
+from mnist_cnn.data.folder import _part
 from mnist_cnn.ink import frame
 
 PER_SPLIT = {True: 40, False: 10}
@@ -123,12 +124,12 @@ def test_a_folder_of_pictures(folder):
 
 def test_pictures_that_are_added_move_no_others_between_training_and_test(tmp_path):
     files = [tmp_path / f"{number}.png" for number in range(400)]
-    tested = set(data._part(files[::2], tmp_path, train=False))
+    tested = set(_part(files[::2], tmp_path, train=False))
     assert 10 <= len(tested) <= 30
-    assert set(data._part(files, tmp_path, train=False)) & set(files[::2]) == tested
-    assert set(data._part(files[::2], tmp_path, train=True)) == set(files[::2]) - tested
+    assert set(_part(files, tmp_path, train=False)) & set(files[::2]) == tested
+    assert set(_part(files[::2], tmp_path, train=True)) == set(files[::2]) - tested
     for two in itertools.pairwise(files):
-        assert len(data._part(list(two), tmp_path, train=True)) == 1
+        assert len(_part(list(two), tmp_path, train=True)) == 1
 
 
 def test_a_folder_that_is_split_already(folder):

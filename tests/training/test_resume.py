@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mnist_cnn.data import named
-from mnist_cnn.training import checkpoint, loop, main, session
+from mnist_cnn.training import checkpoint, loop, main
 from mnist_cnn.training.flags import parse
 from mnist_cnn.training.state import Training
 
@@ -221,7 +221,7 @@ def test_a_full_disk_at_the_end_leaves_a_run_to_resume(tmp_path, monkeypatch, ca
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(session.run_folder.plots, "confusion", full)
+    monkeypatch.setattr("mnist_cnn.run.plots.confusion", full)
     assert main(flags) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert [file.name for file in out.iterdir()] == ["checkpoints"]
