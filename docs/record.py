@@ -35,7 +35,7 @@ def arc(x: float, y: float, wide: float, high: float, start: int, stop: int) -> 
 FOUR = [[(0.42, 0.16), (0.26, 0.56), (0.76, 0.54)], [(0.64, 0.34), (0.58, 0.88)]]
 NINE = [[*arc(0.5, 0.34, 0.17, 0.17, -20, -370), (0.66, 0.42), (0.6, 0.86)]]
 SEVEN = [[(0.28, 0.2), (0.72, 0.19), (0.44, 0.86)], [(0.36, 0.53), (0.7, 0.5)]]
-LETTER = [[(0.2, 0.24), (0.34, 0.76), (0.5, 0.36), (0.66, 0.76), (0.8, 0.24)]]  # W
+LETTER = [[(0.28, 0.8), (0.5, 0.2), (0.72, 0.8)], [(0.37, 0.58), (0.64, 0.58)]]  # A
 
 
 class Recorder:
@@ -51,12 +51,13 @@ class Recorder:
 
     def draw(self, strokes: list[Stroke]) -> None:
         box = self.page.locator("canvas").bounding_box()
+        left, top, width, height = (box[side] for side in ("x", "y", "width", "height"))
         for stroke in strokes:
-            points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+            points = [(left + x * width, top + y * height) for x, y in stroke]
             self.page.mouse.move(*points[0])
             self.page.mouse.down()
             for before, after in itertools.pairwise(points):
-                far = math.dist(before, after) / box["width"]
+                far = math.dist(before, after) / width
                 steps = max(1, round(far / STEP))
                 for step in range(1, steps + 1):
                     share = step / steps
@@ -74,7 +75,12 @@ class Recorder:
             each.quantize(palette=palette, dither=Image.Dither.NONE) for each in self.pictures
         ]
         first.save(
-            FILE, save_all=True, append_images=others, duration=self.durations, loop=0, optimize=True
+            FILE,
+            save_all=True,
+            append_images=others,
+            duration=self.durations,
+            loop=0,
+            optimize=True,
         )
 
 

@@ -168,7 +168,9 @@ def said(page: str, checkout: Path, names: dict[str, str], **environment: str) -
     for block in blocks(page):
         if not block.runs:
             continue
-        text = re.sub("|".join(names) or "$^", lambda name: names[name[0]], block.text)
+        text = block.text
+        for name, value in names.items():
+            text = text.replace(name, value)
         for line in [text] if block.language else text.splitlines():
             if line.startswith("python app.py"):
                 outputs.append(served(line, checkout, environment))
@@ -226,14 +228,16 @@ def test_the_blocks_about_training_run(checkout, data_dir):
 
 def test_the_blocks_about_the_hub_run(hub, checkout, tmp_path):
     environment = hub.environment(tmp_path / "home", token=hub.token)
-    names = {"USER/NAME": "user/digits", "USER/SPACE": "user/sketchpad"}
+    local = '".", source="local", model='  # torch.hub's GitHub is this checkout
+    names = {"USER/NAME": "user/digits", "USER/SPACE": "user/sketchpad", '"USER/REPO", ': local}
     outputs = said("docs/hub.md", checkout, names, **environment)
-    _, dry, pushed, _, again, loaded, app, dry_space, _ = outputs
+    _, dry, pushed, _, again, loaded, torch_hub, app, dry_space, _ = outputs
     commit = hub.repo("user/digits").resolve("v1")
     assert "nothing was sent" in dry
     assert f"/user/digits/commit/{commit}" in pushed
     assert "/user/digits/discussions/1" in again
     assert loaded.splitlines()[-1] == f"Hub repo user/digits at commit {commit}"
+    assert torch_hub.splitlines()[-1] == "7"
     assert f"weights: Hub repo user/digits at commit {commit}" in app
     assert not dry_space.startswith("published")
     start = hub.repo("user/sketchpad", "spaces").files()["start.py"].decode()
