@@ -53,10 +53,13 @@ class MnistCNN(
 
         - the path of a file, or its bytes (PNG, JPEG, WebP, BMP, GIF);
         - a PIL image of any mode;
-        - a numpy array or a torch tensor `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)`, of
-          bool, uint8, uint16 or float in [0, 1], RGB, of any size and colours.
+        - a numpy array `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)` of bool, uint8, uint16 or
+          float in [0, 1];
+        - a torch tensor `(H, W)` or, channels first, `(1 | 3 | 4, H, W)` of uint8 or
+          float in [0, 1].
 
-        Several are a list or a tuple of pictures, or one array or tensor `(B, 28, 28)`.
+        Colours are RGB; size, polarity and colours do not matter. Several are a list or a tuple of
+        pictures, an array or tensor of four axes, or one `(B, 28, 28)`.
 
         Returns:
             A `Prediction`; for several pictures a list of them, in their order. Where there is no
