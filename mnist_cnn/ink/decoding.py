@@ -112,7 +112,7 @@ def _check_scans(image: Image.Image, source: bytes, name: str) -> None:
         raise PictureError("scans", name, f"{reason}. Save the picture as an ordinary JPEG.")
 
 
-def header_size(source: bytes | str | os.PathLike) -> tuple[int, int]:
+def header_size(source: bytes | str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height in pixels, after EXIF orientation, from the header of a picture's file."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     with Image.open(file, formats=FORMATS) as image:

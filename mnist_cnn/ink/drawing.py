@@ -94,14 +94,16 @@ def _is_sheet(mask: np.ndarray) -> bool:
     if is_rectangle(contours[largest]):
         return len(holes) > 0
     written = (
-        tree[0, hole, 2] >= 0 or not is_convex(contours[hole], DRAWING.round) for hole in holes
+        tree[0, hole, 2] >= 0 or not is_convex(contours[int(hole)], DRAWING.round) for hole in holes
     )
     return is_convex(contours[largest], WRITING.convex) and any(written)
 
 
 def _colour_distance(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
     """How far pixels lie from a colour in the channel where it is farthest."""
-    return np.maximum.reduce([np.abs(pixels[..., c] - colour[c]) for c in range(len(colour))])
+    apart = [np.abs(pixels[..., channel] - level) for channel, level in enumerate(colour)]
+    farthest: np.ndarray = np.maximum.reduce(apart)
+    return farthest
 
 
 def ink(distance: np.ndarray) -> np.ndarray:

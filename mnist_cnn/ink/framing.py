@@ -35,16 +35,16 @@ def frame(ink: Ink | np.ndarray) -> np.ndarray:
     Args:
         ink: what `find_ink` found, or its levels alone: `(H, W)` float in [0, 1].
     """
-    ink = ink.levels if isinstance(ink, Ink) else ink
-    if ink.shape == (SIDE, SIDE) and _lies_as_in_mnist(ink):
-        return np.round(ink * 255).astype(np.uint8)
-    if not (ink > VISIBLE).any():
+    levels = ink.levels if isinstance(ink, Ink) else ink
+    if levels.shape == (SIDE, SIDE) and _lies_as_in_mnist(levels):
+        return np.round(levels * 255).astype(np.uint8)
+    if not (levels > VISIBLE).any():
         return np.zeros((SIDE, SIDE), np.uint8)
-    ink = _scaled(crop(ink, VISIBLE), MNIST.box * MNIST.fine)
-    if ink.max() < 0.5:  # a hairline, which fades as it is made smaller
-        ink = ink / ink.max()
-    ink = crop(_with_usual_stroke(ink), VISIBLE)
-    return _centred(_scaled(ink, MNIST.box))
+    levels = _scaled(crop(levels, VISIBLE), MNIST.box * MNIST.fine)
+    if levels.max() < 0.5:  # a hairline, which fades as it is made smaller
+        levels = levels / levels.max()
+    levels = crop(_with_usual_stroke(levels), VISIBLE)
+    return _centred(_scaled(levels, MNIST.box))
 
 
 def _lies_as_in_mnist(ink: np.ndarray) -> bool:
@@ -75,13 +75,15 @@ def _with_usual_stroke(ink: np.ndarray) -> np.ndarray:
         margin = int(np.ceil(grow)) + 1
         ink = padded(ink, margin)
         outside = distances((ink <= 0.5).astype(np.uint8))
-        return np.maximum(ink, np.clip(grow + 1 - outside, 0, 1)).astype(np.float32)
+        grown: np.ndarray = np.maximum(ink, np.clip(grow + 1 - outside, 0, 1))
+        return grown.astype(np.float32)
     inside = distances((ink > 0.5).astype(np.uint8))
     # The ridge of the distance is the stroke's middle: it stays, so thinning never breaks a stroke.
     ridge = (inside > 0) & (inside >= cv2.dilate(inside, np.ones((3, 3))) - 0.1)
     kept = distances((~ridge).astype(np.uint8))
     core = np.clip(MNIST.fine * MNIST.stroke[0] / 2 + 0.5 - kept, 0, 1)
-    return (np.maximum(np.clip(inside + grow + 0.5, 0, 1), core) * ink).astype(np.float32)
+    thinned: np.ndarray = np.maximum(np.clip(inside + grow + 0.5, 0, 1), core) * ink
+    return thinned.astype(np.float32)
 
 
 def _scaled(ink: np.ndarray, longer: int) -> np.ndarray:

@@ -115,7 +115,7 @@ def _contrast(grey: np.ndarray, widest: float) -> np.ndarray:
     ground = np.ascontiguousarray(ground[reach:-reach, reach:-reach])
     # Beside a step of the ground (a shadow's edge, a sheet's), the step's height tells nothing.
     step = cv2.morphologyEx(ground, cv2.MORPH_GRADIENT, np.ones((3, 3)))
-    step = cv2.subtract(step, round(PHOTO.ground_step * 255))
+    step = np.maximum(step, round(PHOTO.ground_step * 255)) - round(PHOTO.ground_step * 255)
     ground, step = (
         cv2.resize(level, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
         for level in (ground, step)
@@ -131,7 +131,8 @@ def _continued(levels: np.ndarray, margin: int) -> np.ndarray:
     margins = (margin,) * 4
     edge = cv2.copyMakeBorder(levels, *margins, cv2.BORDER_REPLICATE)
     mirrored = cv2.copyMakeBorder(levels, *margins, cv2.BORDER_REFLECT_101)
-    return np.clip(2 * edge.astype(np.int16) - mirrored, 0, edge).astype(np.uint8)
+    continued: np.ndarray = np.clip(2 * edge.astype(np.int16) - mirrored, 0, edge)
+    return continued.astype(np.uint8)
 
 
 def _ink_is_light(levels: np.ndarray) -> bool:
@@ -164,7 +165,7 @@ def _ink_is_light(levels: np.ndarray) -> bool:
 def _otsu(values: np.ndarray) -> float:
     """The threshold between two classes of values in [0, 1] (Otsu 1979)."""
     levels = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    return cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)[0] / 255
+    return float(cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)[0]) / 255
 
 
 def _grown_from(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -28,12 +28,12 @@ def pixels_of(image: Any) -> tuple[np.ndarray, tuple[int, int]]:
     return _checked(image), size or image.shape[1::-1]
 
 
-def open_picture(source: str | os.PathLike | bytes) -> Image.Image:
+def open_picture(source: str | os.PathLike[str] | bytes) -> Image.Image:
     """Decode a picture's file; large JPEGs come at a reduced size. Errors as `find_ink`."""
     return _decoded(source)[0]
 
 
-def _decoded(source: str | os.PathLike | bytes) -> tuple[Image.Image, tuple[int, int]]:
+def _decoded(source: str | os.PathLike[str] | bytes) -> tuple[Image.Image, tuple[int, int]]:
     """The picture of a file, and its size as given."""
     if isinstance(source, bytes):
         return decode(source, "the picture", WORK_SIDE)
@@ -97,8 +97,8 @@ def _checked(array: Any) -> np.ndarray:
             )
     if array.shape[2] == 3 and _is_grey(array):
         array = array[..., :1]  # grey, as most drawings are: a third of the work
-    array = _reduced(array if array.dtype.name in ("uint8", "uint16") else array.astype(np.float32))
-    return array.astype(np.float32) / scales[array.dtype.name]
+    small = _reduced(array if array.dtype.name in ("uint8", "uint16") else array.astype(np.float32))
+    return small.astype(np.float32) / scales[small.dtype.name]
 
 
 def _is_grey(array: np.ndarray) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mnist_cnn.ink.geometry import distances
+from mnist_cnn.ink.geometry import distances, resized
 from mnist_cnn.ink.writing import WRITING
 
 
@@ -95,7 +95,8 @@ def _without_pieces(
     kept |= (share > PRINTED.all_strong) & (
         np.maximum(width, height) >= WRITING.smallest * max(mask.shape)
     )
-    return mask * kept[labels].astype(np.uint8)
+    kept_pixels: np.ndarray = kept[labels]
+    return mask * kept_pixels.astype(np.uint8)
 
 
 def _long(mask: np.ndarray) -> np.ndarray:
@@ -103,7 +104,8 @@ def _long(mask: np.ndarray) -> np.ndarray:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     long = stats[:, 2:4].max(1) >= WRITING.smallest * max(mask.shape)
     long[0] = False
-    return long[labels]
+    pixels: np.ndarray = long[labels]
+    return pixels
 
 
 def _along(lines: np.ndarray, levels: np.ndarray) -> Iterator[np.ndarray]:
@@ -144,8 +146,7 @@ def _printed_lines(mask: np.ndarray) -> np.ndarray:
     many = np.array(others, int) >= PRINTED.others
     thin = thin[(through & (long | many)) | (partly & long & (beside & partly).any(1))]
     # Thick lines are as well seen, and sooner found, at half the size.
-    half = [max(1, round(side / 2)) for side in mask.shape[::-1]]
-    half = cv2.resize(mask, half, interpolation=cv2.INTER_AREA)
+    half = resized(mask, 0.5)
     thick, covered, _, whole = _straight_lines(half, PRINTED.thickest)
     lines = np.concatenate([thin, 2 * thick[(covered > PRINTED.through) & whole]])
     _, first = np.unique(lines // PRINTED.grid, axis=0, return_index=True)

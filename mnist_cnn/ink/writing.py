@@ -94,13 +94,13 @@ class _Parts:
     @property
     def strength(self) -> np.ndarray:
         """The mean strength of the ink of each, `(n,)`."""
-        return self.ink / np.maximum(self.area, 1)
+        return np.asarray(self.ink / np.maximum(self.area, 1))
 
     @property
     def turning(self) -> np.ndarray:
         """Which are neither a line nor an edge, `(n,)`."""
         size = self.boxes[:, 2:] - self.boxes[:, :2]
-        return size.min(1) > WRITING.body * size.max(1)
+        return np.asarray(size.min(1) > WRITING.body * size.max(1))
 
 
 def writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
@@ -129,7 +129,7 @@ def writing(mask: np.ndarray, strength: np.ndarray, drawn: bool) -> np.ndarray:
     height = found.boxes[:, 3] - found.boxes[:, 1]
     as_strong = drawn | (found.strength >= WRITING.as_strong * found.strength[main])
     digits = np.flatnonzero(able & same_pen & as_strong & (height >= WRITING.alike * height[main]))
-    part = np.any([_near(found, digit) for digit in digits], axis=0) & same_pen
+    part = np.any([_near(found, digit) for digit in digits.tolist()], axis=0) & same_pen
     part &= (found.lengths >= WRITING.scrap * height[main]) & (
         found.ink >= WRITING.scrap_ink * np.median(found.ink[digits])
     )
@@ -170,7 +170,7 @@ def _bodies(found: _Parts, hat: int) -> np.ndarray:
     """
     longer = found.lengths / found.lengths[hat]
     longer = (longer > WRITING.far_longer) | ((longer > WRITING.longer) & _of_one_hand(found, hat))
-    bodies = longer & found.turning & (found.sides <= 2) & _near(found, hat)
+    bodies: np.ndarray = longer & found.turning & (found.sides <= 2) & _near(found, hat)
     bodies[0] = False
     return bodies
 
@@ -181,29 +181,30 @@ def _underlines(found: _Parts, digit: int) -> np.ndarray:
     width, height = right - left, bottom - top
     far = top - bottom[digit] > WRITING.base_gap * height[digit]
     wide = (width > WRITING.base_width * width[digit]) & (top + bottom > 2 * bottom[digit])
-    return (width > WRITING.underline * height) & (far | wide)
+    return np.asarray((width > WRITING.underline * height) & (far | wide))
 
 
 def _of_one_hand(found: _Parts, digit: int) -> np.ndarray:
     """Which parts have strokes as wide and as strong as those of a digit, `(n,)`."""
     ratios = np.array([of / of[digit] for of in (found.widths, found.strength)])
-    return ((ratios > 1 / WRITING.same_hand) & (ratios < WRITING.same_hand)).all(0)
+    return np.asarray(((ratios > 1 / WRITING.same_hand) & (ratios < WRITING.same_hand)).all(0))
 
 
 def _slender(found: _Parts) -> np.ndarray:
     """Which parts are no stains, `(n,)`."""
-    return found.widths <= WRITING.stain * found.lengths
+    return np.asarray(found.widths <= WRITING.stain * found.lengths)
 
 
 def _near(found: _Parts, digit: int) -> np.ndarray:
     """Which parts lie close to a digit, `(n,)`."""
-    return _gaps(found.boxes, found.boxes[digit]) <= WRITING.near * found.lengths[digit]
+    gaps = _gaps(found.boxes, found.boxes[digit])
+    return np.asarray(gaps <= WRITING.near * found.lengths[digit])
 
 
 def _gaps(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
     """How far boxes lie from a box; 0 if they overlap."""
     apart = np.maximum(boxes[:, :2] - box[2:], box[:2] - boxes[:, 2:])
-    return np.hypot(*np.maximum(apart, 0).T)
+    return np.asarray(np.hypot(*np.maximum(apart, 0).T))
 
 
 def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
@@ -223,7 +224,7 @@ def _without_frames(mask: np.ndarray) -> np.ndarray:
     least = WRITING.smallest_drawn * max(mask.shape)
     framed = [
         i
-        for i in inner
+        for i in inner.tolist()
         if _is_framed(contours[i], contours[parents[i]], least)
         and is_convex(contours[parents[parents[i]]], WRITING.convex)
     ]

@@ -56,7 +56,7 @@ def raw_logits(model: Network, frames: Tensor, batch_size: int = 1000) -> Tensor
     training, device = model.training, next(model.parameters()).device
     model.eval()
     logits = torch.cat(
-        [model(batch.to(device)).float().cpu() for batch in frames.split(batch_size)]
+        [model(batch.to(device)).float().cpu() for batch in torch.split(frames, batch_size)]
     )
     model.train(training)
     return logits

@@ -10,9 +10,10 @@ in nats, so that a probability and a rule of geometry weigh alike.
 
 import dataclasses
 import itertools
+import math
 import operator
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -192,7 +193,7 @@ class Candidate:
     def worth(self, answer: Prediction, support: float) -> float:
         """How likely it is that this is one digit, in nats; `support` is evidence in thresholds."""
         return (
-            WORTH.sure * np.log(max(answer.confidence, WORTH.least_prob))
+            WORTH.sure * math.log(max(answer.confidence, WORTH.least_prob))
             + (WORTH.evidence + WORTH.uncut * self.uncut) * min(support, WORTH.most_evidence)
             - WORTH.digit
             - WORTH.cut * self.cut
@@ -221,12 +222,13 @@ class Way:
 
     worth: float  # of all its steps, nats
     last: Step | None = None
-    before: Self | None = None
+    before: "Way | None" = None
 
     def steps(self) -> list[Step]:
         """Its steps, from left to right."""
-        way, steps = self, []
-        while way.last is not None:
+        way: Way | None = self
+        steps: list[Step] = []
+        while way and way.last:
             steps.append(way.last)
             way = way.before
         return steps[::-1]
@@ -258,11 +260,11 @@ class Route:
                 areas[int(step.candidate is not None)] += of_piece[piece.number]
         return areas
 
-    def part(self, start: int, stop: int | None = None) -> Self:
+    def part(self, start: int, stop: int | None = None) -> "Route":
         """The steps from one to another."""
         return Route(self.page, self.line, self.steps[start:stop])
 
-    def stretches(self) -> list[Self]:
+    def stretches(self) -> list["Route"]:
         """The parts that have white between them."""
         starts = [n for n, step in enumerate(self.steps) if not self.line.pieces[step.start].cut]
         bounds = sorted({0, *starts, len(self.steps)})
@@ -304,23 +306,27 @@ def read_ink(model: Network, ink: Ink, thorough: bool = True) -> Reading:
         doubtful = []
     lines = []
     for route in routes:
-        parts = []
+        parts: list[Route] = []
         for each in route:
             cut = _cut_otherwise(model, levels, each) if each in doubtful else [each]
             if len(each.steps) == 1 or _is_writing(cut):
                 parts += cut
-        digits = [step for part in parts for step in part.steps if step.candidate]
-        accepted = [step.answer.digit is not None for step in digits]
-        among = sum(accepted) >= DOUBT.among * len(accepted)
-        kept = [
-            step
-            for step, good in zip(digits, accepted, strict=True)
-            if good or (among and step.support >= DOUBT.least_among)
+        digits = [
+            (step.candidate, step.answer, step.support)
+            for part in parts
+            for step in part.steps
+            if step.candidate and step.answer
         ]
-        names = model.config.class_names
-        lines.append(tuple(_digit(step.candidate, step.answer, ink.scale, names) for step in kept))
-    lines = tuple(line for line in lines if line)
-    return Reading(lines, None if lines else Reason.NO_DIGIT)
+        accepted = sum(answer.digit is not None for _, answer, _ in digits)
+        among = accepted >= DOUBT.among * len(digits)
+        line = tuple(
+            _digit(candidate, answer, ink.scale)
+            for candidate, answer, support in digits
+            if answer.digit is not None or (among and support >= DOUBT.least_among)
+        )
+        if line:
+            lines.append(line)
+    return Reading(tuple(lines), None if lines else Reason.NO_DIGIT)
 
 
 def _is_writing(stretch: list[Route]) -> bool:
@@ -350,7 +356,8 @@ def _routes(model: Network, page: Page, found: list[Candidate]) -> list[Route]:
 
 def _cut_otherwise(model: Network, ink: np.ndarray, stretch: Route) -> list[Route]:
     """The stretch, in parts, each cut along the slant that makes it worth most."""
-    rest, parts = _best_slant(model, ink, stretch), []
+    rest = _best_slant(model, ink, stretch)
+    parts: list[Route] = []
     # Two neighbours may part along another slant than the next two.
     while len(rest.steps) > 1 and len(rest.steps) + len(parts) > 2:
         pair = rest.part(0, 2)
@@ -420,12 +427,8 @@ def _ink_of(run: tuple[Piece, ...], page: Page, ink: np.ndarray) -> np.ndarray:
     """The ink of some pieces and nothing else."""
     left, top, right, bottom = around(run)
     # The soft edge lies around the box. An MNIST record stays whole, so that its frame is itself.
-    part = np.s_[
-        max(top - CUTTING.soft_edge, 0) : bottom + CUTTING.soft_edge,
-        max(left - CUTTING.soft_edge, 0) : right + CUTTING.soft_edge,
-    ]
-    if ink.shape == (SIDE, SIDE):
-        part = np.s_[:, :]
+    edge = SIDE if ink.shape == (SIDE, SIDE) else CUTTING.soft_edge
+    part = np.s_[max(top - edge, 0) : bottom + edge, max(left - edge, 0) : right + edge]
     numbers = page.numbers[part]
     own = (numbers >= run[0].number) & (numbers <= run[-1].number)
     # Where digits cross, the ink is both's: to either side of a cut half a pen's width is kept.
@@ -480,11 +483,11 @@ def _clash(last: Step | None, step: Step) -> float:
     return CLASH.over * max(0.0, over) + CLASH.inside * max(0.0, inside)
 
 
-def _digit(
-    candidate: Candidate, answer: Prediction, scale: tuple[float, float], names: tuple[str, ...]
-) -> ReadDigit:
+def _digit(candidate: Candidate, answer: Prediction, scale: tuple[float, float]) -> ReadDigit:
     left, top, right, bottom = candidate.box
     x, y = round(left * scale[0]), round(top * scale[1])
     box = x, y, round(right * scale[0]) - x, round(bottom * scale[1]) - y
     digit = int(answer.probs.argmax())
-    return ReadDigit(box, digit, names[digit], answer.confidence, answer.probs, answer.frame)
+    return ReadDigit(
+        box, digit, answer.class_names[digit], answer.confidence, answer.probs, answer.frame
+    )

@@ -97,7 +97,10 @@ def evaluate_pictures(
         nondigit_refused=_share_right(
             [each for each in answers if not each.entry.label and each.is_picture]
         ),
-        per_class={name: _share_right(group) for name, group in sorted(groups.items())},
+        per_class={
+            name: sum(each.is_right for each in group) / len(group)
+            for name, group in sorted(groups.items())
+        },
         seconds=time.perf_counter() - start,
     )
 

@@ -95,15 +95,15 @@ class _Part:
     @property
     def box(self) -> tuple[int, int, int, int]:
         """Left, top, right and bottom; right and bottom lie one pixel outside."""
-        return self.x.min(), self.y.min(), self.x.max() + 1, self.y.max() + 1
+        return int(self.x.min()), int(self.y.min()), int(self.x.max()) + 1, int(self.y.max()) + 1
 
     @property
     def height(self) -> int:
-        return self.y.max() + 1 - self.y.min()
+        return int(np.ptp(self.y)) + 1
 
     @property
     def width(self) -> int:
-        return self.x.max() + 1 - self.x.min()
+        return int(np.ptp(self.x)) + 1
 
     def across(self, slant: float) -> np.ndarray:
         """`(n,)` places along the line with the slant taken out."""
@@ -158,8 +158,8 @@ def cut_again(page: Page, ink: np.ndarray, line: Line, start: int, stop: int, le
     inside = (before >= run[0].number) & (before <= run[-1].number)
     own = np.where(inside, ink[part], 0)
     numbers, slant = np.zeros(own.shape, np.int32), line.slant + lean
-    pieces = _number(_cut_all(_components(own), slant, line.height), slant, numbers, 0)
-    pieces = [_moved(piece, left, top, slant) for piece in pieces]
+    cuts = _cut_all(_components(own), slant, line.height)
+    pieces = [_moved(piece, left, top, slant) for piece in _number(cuts, slant, numbers, 0)]
     pieces[0] = dataclasses.replace(pieces[0], cut=run[0].cut)
     other = (before > 0) & ~inside
     whole = np.zeros(ink.shape, np.int32)
@@ -171,7 +171,8 @@ def cut_again(page: Page, ink: np.ndarray, line: Line, start: int, stop: int, le
 
 def _moved(piece: Piece, left: int, top: int, slant: float) -> Piece:
     """The piece as it lies on a page of which its part begins there."""
-    box = tuple(side + start for side, start in zip(piece.box, (left, top) * 2, strict=True))
+    x, y, right, bottom = piece.box
+    box = x + left, y + top, right + left, bottom + top
     along = left + slant * top
     return Piece(piece.number, box, piece.start + along, piece.end + along, piece.cut)
 
@@ -307,7 +308,7 @@ def _over_each_other(part: _Part, group: _Part, slant: float, height: float) -> 
     overlap = min(a.max(), b.max()) + 1 - max(a.min(), b.min())
     share = overlap / min(np.ptp(a) + 1, np.ptp(b) + 1)
     if part.height < LAYOUT.small * height:
-        return share >= LAYOUT.within
+        return bool(share >= LAYOUT.within)
     # Two tall parts side by side under one roof (a 1 under a 7's bar) are two digits.
     shared_rows = min(part.box[3], group.box[3]) - max(part.box[1], group.box[1])
     return share >= LAYOUT.stacked and shared_rows < LAYOUT.same_line * part.height
