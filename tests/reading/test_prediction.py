@@ -127,11 +127,11 @@ def test_bundled_weights_read_digits_drawn_as_strokes(model, frames):
 
 def test_bundled_weights_reproduce_their_report(model, test_set):
     result, said = evaluate(model, *test_set), model.report.test
-    assert result.errors == said["errors"]
-    assert result.accuracy == said["accuracy"]
+    assert result.errors == said.errors
+    assert result.accuracy == said.accuracy
     assert result.accuracy >= 0.9965
-    assert result.per_class == pytest.approx(said["per_class"])
-    assert result.ece == pytest.approx(said["ece"], abs=1e-4)
+    assert result.per_class == pytest.approx(said.per_class)
+    assert result.ece == pytest.approx(said.ece, abs=1e-4)
 
 
 def test_confidence_is_calibrated(model, test_set):
