@@ -19,12 +19,10 @@ from mnist_cnn.run import HUB_DATASETS
 
 CHECKOUT = Path(__file__).parent.parent.parent
 PACKAGE = Path(__file__).parent.parent.name
-TEMPLATES = Path(__file__).parent
 TRAINING_ONLY = ("torchvision", "accelerate", "albumentations", "matplotlib", "tqdm")
 
-# A Space on a CPU takes wheels without CUDA: a tenth of the size. ZeroGPU patches torch, and does
-# so for the releases that its documentation lists; 2.11 was the last one in November 2026.
-CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
+# ZeroGPU patches torch, and does so for the releases that its documentation lists: 2.11 was the
+# last one in November 2026.
 ZERO_GPU_TORCH, ZERO_GPU_PYTHON = "torch==2.11.*", "3.12"
 
 
@@ -49,7 +47,9 @@ def files(model: str, *, zero_gpu: bool = False) -> dict[str, bytes]:
     with hub.explained(repo_id, revision):
         info = HfApi().model_info(repo_id, revision=revision)
     commit = str(info.sha)
-    start = jinja2.Template((TEMPLATES / "start.py.jinja").read_text(), trim_blocks=True)
+    start = jinja2.Template(
+        Path(__file__).with_name("start.py.jinja").read_text(), trim_blocks=True
+    )
     package = {
         str(file.relative_to(CHECKOUT)): file.read_bytes()
         for file in sorted((CHECKOUT / PACKAGE).rglob("*"))
@@ -146,7 +146,9 @@ def _requirements(text: str, zero_gpu: bool) -> str:
     lines = [line for line in lines if not line.startswith(TRAINING_ONLY)]
     if zero_gpu:
         lines = [ZERO_GPU_TORCH if line.startswith("torch>") else line for line in lines]
-    return "\n".join([*([] if zero_gpu else [CPU_WHEELS]), *lines]) + "\n"
+    else:  # wheels without CUDA: a tenth of the size
+        lines = ["--extra-index-url https://download.pytorch.org/whl/cpu", *lines]
+    return "\n".join(lines) + "\n"
 
 
 def _card(repo_id: str, commit: str, private: bool, zero_gpu: bool, report: Report | None) -> str:
@@ -171,13 +173,8 @@ def _card(repo_id: str, commit: str, private: bool, zero_gpu: bool, report: Repo
         preload_from_hub=None if private else [preloaded],
     )
     facts: dict[str, Any] = {"repo_id": repo_id, "commit": commit, "private": private}
-    return f"{SpaceCard.from_template(data, str(TEMPLATES / 'space_card.md.jinja'), **facts)}\n"
-
-
-_OURS = (
-    *("sdk", "sdk_version", "python_version", "app_file", "models", "datasets"),
-    "preload_from_hub",
-)
+    template = str(Path(__file__).with_name("space_card.md.jinja"))
+    return f"{SpaceCard.from_template(data, template, **facts)}\n"
 
 
 def _merged(theirs: str, ours: str) -> bytes:
@@ -188,7 +185,8 @@ def _merged(theirs: str, ours: str) -> bytes:
         raise ValueError(f"the metadata of the Space's README cannot be read: {error}") from error
     if not edited.text.strip() or "sdk_version" not in edited.data.to_dict():
         return ours.encode()  # the stub of a new Space
-    for key in _OURS:
+    ours_alone = ("sdk", "sdk_version", "python_version", "app_file", "models", "datasets")
+    for key in (*ours_alone, "preload_from_hub"):
         value = new.data.get(key)
         if value is None:
             edited.data.pop(key)

@@ -30,7 +30,6 @@ PUBLISHED = (
     "curves.png", "filters.png", "mistakes.png", "per_class.png", "predictions.png",
 )  # fmt: skip
 _NO_REF = re.compile(r"[\s~^:?*\[\\]|\.\.|@{|//|^[-/.]|[/.]$|\.lock$")
-_FOREIGN_WEIGHTS = (".bin", ".safetensors", ".pt", ".pth", ".onnx", ".gguf", ".h5", ".keras")
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,8 @@ def _report(text: str | None) -> Report | None:
 
 def _foreign(tree: Mapping[str, RepoFile], config: str | None) -> str:
     if config is None:
-        others = [path for path in tree if path.endswith(_FOREIGN_WEIGHTS)]
+        endings = (".bin", ".safetensors", ".pt", ".pth", ".onnx", ".gguf", ".h5", ".keras")
+        others = [path for path in tree if path.endswith(endings)]
         return f"holds {others[0]} without a config.json of mnist_cnn" if others else ""
     try:
         values = json.loads(config)
