@@ -27,6 +27,8 @@ def test_the_walkthrough(data_dir, monkeypatch, tmp_path):
     assert "the drawing above: 7" in text[4]
 
 
-def test_it_is_stored_without_outputs():
-    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
-        assert not cell.get("outputs")
+def test_it_is_stored_with_its_pictures():
+    cells = [c for c in nbformat.read(NOTEBOOK, as_version=4).cells if c.cell_type == "code"]
+    pictures = [sum("image/png" in o.get("data", {}) for o in cell.outputs) for cell in cells]
+    assert pictures == [0, 1, 1, 0, 2]
+    assert NOTEBOOK.stat().st_size < 1_000_000
