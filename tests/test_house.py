@@ -15,6 +15,7 @@ PACKAGE = ROOT / "mnist_cnn"
 # What each room may import of ours; a room below another may not import it back.
 MAY_IMPORT = {
     "files": set(),
+    "lazy": set(),
     "checked": set(),
     "config": {"checked"},
     "network": {"config"},
@@ -93,7 +94,7 @@ def test_imports_point_downwards(room):
         for module, file in MODULES.items()
         if room_of(module) == room
         for target, _, line in imports(file)
-        if room_of(target) != room and room_of(target) not in MAY_IMPORT[room]
+        if room_of(target) not in MAY_IMPORT[room] | {room, "lazy"}
     ]
     assert not wrong, "\n".join(wrong)
 
