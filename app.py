@@ -7,7 +7,7 @@ in mnist_cnn/web/settings.py.
 
 import sys
 
-from mnist_cnn.web.command import main
+from mnist_cnn.web import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -266,16 +266,16 @@ def _pushed(done: "Push", dry_run: bool) -> int:
 
 def app(*arguments: str) -> int:
     """Serve the sketchpad, and the interfaces for programs; `mnist-cnn app --help`."""
-    from mnist_cnn.web.command import main
+    from mnist_cnn.web import main
 
     return main(list(arguments))
 
 
 def train(*arguments: str) -> int:
     """Train a network; `mnist-cnn train --help`."""
-    from mnist_cnn.training.command import main
+    from mnist_cnn.training import main
 
-    return main(list(arguments))
+    return main(list(arguments), "mnist-cnn train")
 
 
 COMMANDS: dict[str, Callable[..., int]] = {

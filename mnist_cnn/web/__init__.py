@@ -1,1 +1,5 @@
-"""The web app's parts: what it allows (settings, guard), what it shows, what programs call."""
+"""The web app: what it allows (settings), its server, its page, and its command line."""
+
+from mnist_cnn.web.command import main
+
+__all__ = ["main"]

@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+__all__ = ["read_glyphs"]
+
 
 @cache
 def read_glyphs(name: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import gradio as gr
 
 from mnist_cnn.web import settings
 
+__all__ = ["png", "sketchpad"]
+
 _PREFIX = "data:image/png;base64,"
 
 
