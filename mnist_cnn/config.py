@@ -1,12 +1,17 @@
-"""What builds a network: a frozen `Config`, and the named ones. Nothing here needs PyTorch."""
+"""Settings that are checked as they are made: `checked` for any, `Config` for a network.
+
+Nothing here needs PyTorch, so that a command line can name every setting at once.
+"""
 
 import dataclasses
+import functools
 import json
-from typing import Annotated, Any, Self
+import reprlib
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self, TypeVar, dataclass_transform
 
-from pydantic import Field
-
-from mnist_cnn.checked import checked
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
 
 CONFIG_VERSION = 1
 MAX_PARAMETERS = 50_000_000
@@ -22,6 +27,57 @@ Divisor = Annotated[float, Field(ge=0.01, le=100)]
 Nats = Annotated[float, Field(ge=0, le=100)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Names = Annotated[tuple[Name, ...], Field(min_length=2, max_length=1000)]
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def checked(unknown: Literal["forbid", "ignore"] = "forbid") -> Callable[[type[T]], type[T]]:
+    """A frozen dataclass that raises `ValueError` where a value is not what its field says.
+
+    Nothing is converted but whole numbers to floats. A `ValueError` of the class's own
+    `__post_init__` comes through as it is.
+
+    Args:
+        unknown: what happens to values that no field has the name of.
+    """
+    config = ConfigDict(strict=True, extra=unknown, allow_inf_nan=False)
+
+    def decorate(cls: type[T]) -> type[T]:
+        made: Any = dataclass(frozen=True, kw_only=True, config=config)(cls)
+        init = made.__init__
+
+        @functools.wraps(init)
+        def __init__(self: T, *args: Any, **values: Any) -> None:  # noqa: N807
+            try:
+                init(self, *args, **values)
+            except ValidationError as error:
+                raise ValueError(sentence(error)) from None
+
+        made.__init__ = __init__
+        result: type[T] = made
+        return result
+
+    return decorate
+
+
+def sentence(error: ValidationError) -> str:
+    """What is wrong, in one sentence: the first field, what it needs, and what came."""
+    wrong = error.errors(include_url=False)[0]
+    if "error" in wrong.get("ctx", {}) and wrong["type"] == "value_error":
+        return str(wrong["ctx"]["error"])
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in wrong["loc"])
+    name = "".join(parts).removeprefix(".") or "what is read"
+    if wrong["type"] == "missing":
+        return f"{name} is missing"
+    if wrong["type"] == "unexpected_keyword_argument":
+        return f"{name} is not known"
+    if wrong["type"] == "json_invalid":
+        return f"not valid JSON: {wrong['ctx']['error']}"
+    _, _, needed = wrong["msg"].partition(" should ")  # "Input should be a valid integer"
+    needed = needed.replace("less than or equal to", "at most").replace(" after validation", "")
+    needed = needed.replace("greater than or equal to", "at least")
+    return f"{name} must {needed}, got {reprlib.repr(wrong['input'])}"
 
 
 @checked()

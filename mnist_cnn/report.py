@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
-from mnist_cnn.checked import checked, sentence
+from mnist_cnn.config import checked, sentence
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

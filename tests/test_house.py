@@ -16,20 +16,18 @@ PACKAGE = ROOT / "mnist_cnn"
 MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "lazy": set(),
-    "checked": set(),
-    "config": {"checked"},
-    "report": {"checked"},
+    "config": set(),
+    "report": {"config"},
     "network": {"config"},
     "hub": set(),
     "ink": set(),
     "reading": {"ink", "network", "report"},
     "model": {"config", "network", "report", "hub", "reading", "files"},
-    "data": {"ink", "reading", "checked"},
+    "data": {"config", "ink", "reading"},
     "run": {"report", "hub", "reading", "model", "data", "files"},
     "publish": {"hub", "report", "model", "run", "data", "files"},
     "training": {
         "config",
-        "checked",
         "report",
         "reading",
         "model",
@@ -40,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "web": {"config", "report", "hub", "ink", "reading", "model", "data", "files"},
 }
-TOP = {"cli", "__main__"}  # the command line imports any room
+TOP = {"__main__"}  # the command line imports any room
 COMMANDS = {"app": "web", "train": "training"}  # front doors in the checkout
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_cnn.checked import checked
+from mnist_cnn.config import checked
 from mnist_cnn.model import BUNDLED
 from mnist_cnn.report import Epoch, Evaluation, Report
 

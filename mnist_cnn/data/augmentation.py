@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from mnist_cnn.checked import checked
+from mnist_cnn.config import checked
 
 if TYPE_CHECKING:
     import albumentations as A

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from mnist_cnn import data
-from mnist_cnn.checked import checked
-from mnist_cnn.config import FLAGSHIP, PRESETS, SPEED, TINY, Config
+from mnist_cnn.config import FLAGSHIP, PRESETS, SPEED, TINY, Config, checked
 from mnist_cnn.data import Augmentation
 
 ADDED = ("drawn_digits", "reinked_digits", "nondigits", "candidates")  # made by the program

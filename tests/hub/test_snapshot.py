@@ -18,7 +18,7 @@ from hub_server import Fault, HubServer
 from huggingface_hub import HfApi, constants
 
 from mnist_cnn import PRESETS, MnistCNN, load_model
-from mnist_cnn.cli import main
+from mnist_cnn.__main__ import main
 from mnist_cnn.hub import errors
 from mnist_cnn.report import Report
 

@@ -13,7 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 import train
 from mnist_cnn import PRESETS, MnistCNN, load_model
-from mnist_cnn.cli import main
+from mnist_cnn.__main__ import main
 from mnist_cnn.publish import weights as publish
 from mnist_cnn.run import card
 

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from visitor import SEVEN, draw, wait_for_answer, wait_for_weights
 
-from mnist_cnn.cli import main
+from mnist_cnn.__main__ import main
 from mnist_cnn.model import BUNDLED
 from mnist_cnn.publish import weights as publish
 

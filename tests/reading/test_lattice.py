@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_cnn import cli
+from mnist_cnn import __main__ as cli
 from mnist_cnn.data.drawn.lines import write_line
 from mnist_cnn.reading import lattice as read
 from mnist_cnn.reading.evaluation import evidence

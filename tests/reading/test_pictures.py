@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_cnn.cli import main
+from mnist_cnn.__main__ import main
 from mnist_cnn.reading.pictures import evaluate_pictures
 
 

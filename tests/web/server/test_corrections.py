@@ -19,7 +19,7 @@ from PIL import Image
 from visitor import SEVEN, draw, wait_for_answer, wait_for_weights
 
 from mnist_cnn import load_model
-from mnist_cnn.cli import main
+from mnist_cnn.__main__ import main
 from mnist_cnn.data import datasets as data
 from mnist_cnn.publish import weights as publish
 from mnist_cnn.web import settings

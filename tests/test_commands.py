@@ -11,7 +11,7 @@ from idx_files import write
 from PIL import Image
 
 from mnist_cnn import PRESETS, MnistCNN, load_model
-from mnist_cnn.cli import main
+from mnist_cnn.__main__ import main
 from mnist_cnn.data import datasets as data
 
 ROOT = Path(__file__).parents[1]
