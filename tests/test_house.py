@@ -1,6 +1,7 @@
 """The plan of the house (docs/architecture.md): rooms, doors, arrows, and what loads when."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,32 +13,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mnist_cnn"
 
-# What each room may import of ours; a room below another may not import it back.
-MAY_IMPORT: dict[str, set[str]] = {
-    "files": set(),
-    "lazy": set(),
-    "config": set(),
-    "report": {"config"},
-    "network": {"config"},
-    "hub": set(),
-    "ink": set(),
-    "reading": {"ink", "network", "report"},
-    "model": {"config", "network", "report", "hub", "reading", "files"},
-    "data": {"config", "ink", "reading"},
-    "run": {"report", "hub", "reading", "model", "data", "files"},
-    "publish": {"hub", "report", "model", "run", "data", "files"},
-    "training": {
-        "config",
-        "report",
-        "reading",
-        "model",
-        "data",
-        "run",
-        "publish",
-        "files",
-    },
-    "web": {"config", "report", "hub", "ink", "reading", "model", "data", "files"},
-}
+
+def planned() -> dict[str, set[str]]:
+    """What each room may import of ours, by the table in docs/architecture.md."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text.partition("## Sketch to digit")[0], re.M)
+    return {
+        room: set() if others.startswith("nothing") else set(re.findall(r"`(\w+)`", others))
+        for room, others in rows
+    }
+
+
+MAY_IMPORT = planned()
 TOP = {"__main__"}  # the command line imports any room
 COMMANDS = {"app": "web", "train": "training"}  # front doors in the checkout
 
