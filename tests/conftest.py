@@ -103,7 +103,7 @@ def app(_served) -> subprocess.Popen:
     return _served[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it keeps an event loop, which tests without a browser may need
 def browser():
     if not CHROMIUM:
         pytest.skip("no Chromium found; install Debian's chromium to run the browser tests")

